@@ -36,7 +36,9 @@ const build = (folder: string, kernel: KernelBuild): void => {
   })
   if (run.status !== 0) {
     rmSync(partial, { force: true })
-    throw new Error(`${relative(root, join(folder, kernel.entry))} did not compile:\n${run.stdout}${run.stderr}`)
+    throw new Error(
+      `${relative(root, join(folder, kernel.entry))} did not compile:\n${run.stdout}${run.stderr}`,
+    )
   }
   renameSync(partial, out)
 }
@@ -47,7 +49,9 @@ export const buildKernels = (tree: string = root): ReadonlyArray<string> => {
   for (const { folder } of packagesOf(tree)) {
     const declaration = join(folder, "kernel/build.json")
     if (!existsSync(declaration)) continue
-    const parsed = JSON.parse(readFileSync(declaration, "utf8")) as KernelBuild | ReadonlyArray<KernelBuild>
+    const parsed = JSON.parse(readFileSync(declaration, "utf8")) as
+      | KernelBuild
+      | ReadonlyArray<KernelBuild>
     const sources = filesUnder(join(folder, "kernel"), ".ts", ".json")
     for (const kernel of Array.isArray(parsed) ? parsed : [parsed as KernelBuild]) {
       const out = join(folder, kernel.out)

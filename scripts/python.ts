@@ -14,12 +14,20 @@ const venv = join(root, ".venv")
 const python = join(venv, process.platform === "win32" ? "Scripts/python.exe" : "bin/python")
 
 const run = (command: string, args: ReadonlyArray<string>): void => {
-  const result = spawnSync(command, args, { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] })
+  const result = spawnSync(command, args, {
+    cwd: root,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+  })
   if (result.error !== undefined) {
-    throw new Error(`${command} did not start (${result.error.message}). Install Python 3.10 or later with venv.`)
+    throw new Error(
+      `${command} did not start (${result.error.message}). Install Python 3.10 or later with venv.`,
+    )
   }
   if (result.status !== 0) {
-    throw new Error(`${command} ${args.join(" ")} failed:\n${result.stdout.slice(-4000)}${result.stderr.slice(-4000)}`)
+    throw new Error(
+      `${command} ${args.join(" ")} failed:\n${result.stdout.slice(-4000)}${result.stderr.slice(-4000)}`,
+    )
   }
 }
 

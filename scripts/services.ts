@@ -63,7 +63,12 @@ const required: ReadonlyArray<Service> = [
     url: "redis://127.0.0.1:6379",
     answers: tcpAnswers("PING\r\n", "+PONG"),
   },
-  { name: "NATS", variable: "ASHLAR_NATS_URL", url: "nats://127.0.0.1:4222", answers: tcpAnswers("", "INFO ") },
+  {
+    name: "NATS",
+    variable: "ASHLAR_NATS_URL",
+    url: "nats://127.0.0.1:4222",
+    answers: tcpAnswers("", "INFO "),
+  },
 ]
 
 const freePort = (): Promise<number> =>
@@ -73,7 +78,9 @@ const freePort = (): Promise<number> =>
     server.listen(0, "127.0.0.1", () => {
       const address = server.address()
       server.close(() =>
-        address !== null && typeof address === "object" ? resolve(address.port) : reject(new Error("no free port")),
+        address !== null && typeof address === "object"
+          ? resolve(address.port)
+          : reject(new Error("no free port")),
       )
     })
   })
@@ -87,7 +94,10 @@ const s3Answers = async (endpoint: string): Promise<boolean> => {
 }
 
 /** Starts moto; the returned function stops it. */
-const startMoto = async (): Promise<{ readonly endpoint: string; readonly stop: () => Promise<void> }> => {
+const startMoto = async (): Promise<{
+  readonly endpoint: string
+  readonly stop: () => Promise<void>
+}> => {
   const python = prepareMoto()
   const port = await freePort()
   const endpoint = `http://127.0.0.1:${port}`
@@ -125,21 +135,29 @@ export interface Services {
  * Probes the servers and starts the S3 one. A missing server fails with its name; with
  * `allowMissing` its variable is left out and its tests say that they were skipped.
  */
-export const startServices = async (options: { readonly allowMissing: boolean }): Promise<Services> => {
+export const startServices = async (options: {
+  readonly allowMissing: boolean
+}): Promise<Services> => {
   const env: Record<string, string> = {}
   const missing: Array<string> = []
   for (const service of required) {
     const url = process.env[service.variable] ?? service.url
     if (await service.answers(url)) env[service.variable] = url
-    else missing.push(`${service.name} does not answer at ${new URL(url).host}: start it, or set ${service.variable}`)
+    else
+      missing.push(
+        `${service.name} does not answer at ${new URL(url).host}: start it, or set ${service.variable}`,
+      )
   }
   if (missing.length > 0 && !options.allowMissing) {
-    throw new Error(`${missing.join("\n")}\nOn a developer's machine, --allow-missing runs the rest.`)
+    throw new Error(
+      `${missing.join("\n")}\nOn a developer's machine, --allow-missing runs the rest.`,
+    )
   }
   for (const line of missing) console.warn(`MISSING ${line}`)
   const given = process.env["ASHLAR_S3_ENDPOINT"]
   if (given !== undefined) {
-    if (!(await s3Answers(given))) throw new Error(`The S3 server at ASHLAR_S3_ENDPOINT=${given} does not answer.`)
+    if (!(await s3Answers(given)))
+      throw new Error(`The S3 server at ASHLAR_S3_ENDPOINT=${given} does not answer.`)
     return { env: { ...env, ASHLAR_S3_ENDPOINT: given }, stop: async () => undefined }
   }
   const moto = await startMoto()

@@ -22,7 +22,13 @@ const runVitest = (env: Readonly<Record<string, string>>): Promise<number> => {
   const report = join(reports, `${suite}.json`)
   mkdirSync(reports, { recursive: true })
   rmSync(report, { force: true })
-  const args = ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...rest]
+  const args = [
+    "run",
+    "--reporter=default",
+    "--reporter=json",
+    `--outputFile.json=${report}`,
+    ...rest,
+  ]
   const child = spawn(process.execPath, [join(root, "node_modules/vitest/vitest.mjs"), ...args], {
     cwd: root,
     stdio: "inherit",

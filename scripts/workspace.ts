@@ -35,20 +35,36 @@ const membersOf = (tree: string, group: string): ReadonlyArray<Member> => {
     .sort()
     .map((name) => join(parent, name))
     .filter((folder) => existsSync(join(folder, "package.json")))
-    .map((folder) => ({ folder, manifest: JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Manifest }))
+    .map((folder) => ({
+      folder,
+      manifest: JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Manifest,
+    }))
 }
 
 /** The published packages of a tree. */
-export const packagesOf = (tree: string = root): ReadonlyArray<Member> => membersOf(tree, "packages")
+export const packagesOf = (tree: string = root): ReadonlyArray<Member> =>
+  membersOf(tree, "packages")
 
 /** The examples of a tree. */
-export const examplesOf = (tree: string = root): ReadonlyArray<Member> => membersOf(tree, "examples")
+export const examplesOf = (tree: string = root): ReadonlyArray<Member> =>
+  membersOf(tree, "examples")
 
 /** Folders that hold nothing a person wrote. */
-const skipped = new Set(["node_modules", "dist", ".git", ".ashlar", ".venv", "coverage", "dist-kernel"])
+const skipped = new Set([
+  "node_modules",
+  "dist",
+  ".git",
+  ".ashlar",
+  ".venv",
+  "coverage",
+  "dist-kernel",
+])
 
 /** Every file under `folder` whose name ends as asked, in a stable order. */
-export const filesUnder = (folder: string, ...endings: ReadonlyArray<string>): ReadonlyArray<string> => {
+export const filesUnder = (
+  folder: string,
+  ...endings: ReadonlyArray<string>
+): ReadonlyArray<string> => {
   if (!existsSync(folder)) return []
   return readdirSync(folder, { withFileTypes: true })
     .sort((a, b) => (a.name < b.name ? -1 : 1))

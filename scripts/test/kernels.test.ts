@@ -1,4 +1,12 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs"
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, beforeEach, expect, it } from "vitest"
@@ -6,9 +14,9 @@ import { buildKernels } from "../kernels.ts"
 
 /** The part of the global that this test uses; Node's types leave it out. */
 declare const WebAssembly: {
-  readonly instantiate: (
-    bytes: Uint8Array,
-  ) => Promise<{ readonly instance: { readonly exports: { readonly add: (a: number, b: number) => number } } }>
+  readonly instantiate: (bytes: Uint8Array) => Promise<{
+    readonly instance: { readonly exports: { readonly add: (a: number, b: number) => number } }
+  }>
 }
 
 let tree = ""
@@ -20,7 +28,10 @@ beforeEach(() => {
     join(tree, "packages/x/kernel/build.json"),
     `{"entry":"kernel/index.ts","out":"dist-kernel/kernel.wasm","flags":["-O1"]}`,
   )
-  writeFileSync(join(tree, "packages/x/kernel/index.ts"), "export function add(a: i32, b: i32): i32 { return a + b }")
+  writeFileSync(
+    join(tree, "packages/x/kernel/index.ts"),
+    "export function add(a: i32, b: i32): i32 { return a + b }",
+  )
 })
 afterEach(() => rmSync(tree, { recursive: true }))
 
@@ -38,6 +49,9 @@ it("builds a missing kernel, keeps a fresh one, rebuilds a stale one", async () 
 })
 
 it("names the kernel that does not compile", () => {
-  writeFileSync(join(tree, "packages/x/kernel/index.ts"), "export function add(): i32 { return missing }")
+  writeFileSync(
+    join(tree, "packages/x/kernel/index.ts"),
+    "export function add(): i32 { return missing }",
+  )
   expect(() => buildKernels(tree)).toThrow(/kernel\/index\.ts did not compile/)
 })
