@@ -5,11 +5,23 @@ const suite = process.env["ASHLAR_SUITE"] ?? "all"
 
 const services = ["packages/*/test/services/**/*.test.ts", "examples/*/test/services/**/*.test.ts"]
 const interop = ["packages/*/test/interop/**/*.test.ts", "examples/*/test/interop/**/*.test.ts"]
-const every = ["packages/*/test/**/*.test.ts", "examples/*/test/**/*.test.ts", "scripts/test/**/*.test.ts"]
+const every = [
+  "packages/*/test/**/*.test.ts",
+  "examples/*/test/**/*.test.ts",
+  "scripts/test/**/*.test.ts",
+]
 
-const include = suite === "services" ? services : suite === "interop" ? interop : every
+/** The examples in documentation, as scripts/check/examples.ts writes them. */
+const examples = [".ashlar/examples/*.test.ts"]
+
+const include = { services, interop, examples }[suite] ?? every
 // The plugin template is tested outside the workspace, from packed tarballs.
-const exclude = ["**/node_modules/**", "**/dist/**", "examples/plugin-template/**", "**/fixtures/**"]
+const exclude = [
+  "**/node_modules/**",
+  "**/dist/**",
+  "examples/plugin-template/**",
+  "**/fixtures/**",
+]
 
 const condition = "--conditions=@ashlar/source"
 const inherited = process.env["NODE_OPTIONS"] ?? ""
@@ -25,7 +37,9 @@ export default defineConfig({
     pool: "forks",
     maxWorkers: 2,
     execArgv: [condition],
-    env: { NODE_OPTIONS: inherited.includes(condition) ? inherited : `${inherited} ${condition}`.trim() },
+    env: {
+      NODE_OPTIONS: inherited.includes(condition) ? inherited : `${inherited} ${condition}`.trim(),
+    },
     testTimeout: 60_000,
     hookTimeout: 120_000,
     teardownTimeout: 20_000,

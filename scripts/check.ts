@@ -7,6 +7,7 @@
 import { step as cycles } from "./check/cycles.ts"
 import { step as edges } from "./check/edges.ts"
 import { step as errors } from "./check/errors.ts"
+import { step as examples } from "./check/examples.ts"
 import { step as exports } from "./check/exports.ts"
 import { step as length } from "./check/length.ts"
 import { step as patterns } from "./check/patterns.ts"
@@ -26,6 +27,7 @@ const steps: ReadonlyArray<Step> = [
   patterns,
   errors,
   exports,
+  examples,
 ]
 
 const chosenSteps = (names: ReadonlyArray<string>): ReadonlyArray<Step> => {
