@@ -41,6 +41,7 @@ export class BlobStoreError extends Schema.TaggedError<BlobStoreError>()(
 export const BlobKey = Schema.String.check(
   Schema.makeFilter((key: string) => {
     if (key === "" || Buffer.byteLength(key) > 1024) return "a blob key has 1 to 1024 bytes"
+    if (!key.isWellFormed()) return "a blob key has no unpaired surrogates"
     // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
     if (/[\\\u0000-\u001f\u007f]/.test(key)) {
       return "a blob key has no backslash and no control characters"
@@ -86,7 +87,10 @@ export interface GetOptions {
   readonly start?: number
   /** One past the last byte, default the size. */
   readonly end?: number
-  /** Fails with `Corrupt` at the end when the content is not what its digest says. */
+  /**
+   * Fails with `Corrupt` at the end when the content is not what its digest says. Only for whole
+   * blobs: a range fails with `InvalidInput`.
+   */
   readonly verify?: boolean
 }
 
@@ -109,11 +113,15 @@ export class BlobStore extends Context.Service<
       content: Uint8Array | Stream.Stream<Uint8Array, BlobStoreError>,
       options?: PutOptions,
     ) => Effect.Effect<BlobInfo & { readonly digest: Digest }, BlobStoreError>
+    /** Bytes in chunks; a range that starts past the end fails with `InvalidInput`. */
     readonly get: (key: string, options?: GetOptions) => Stream.Stream<Uint8Array, BlobStoreError>
     readonly head: (key: string) => Effect.Effect<BlobInfo, BlobStoreError>
     /** Deletes a blob; a key that does not exist is no error. */
     readonly remove: (key: string) => Effect.Effect<void, BlobStoreError>
-    /** Blobs whose key starts with the prefix, sorted by key in UTF-8 order. */
+    /**
+     * Blobs whose key starts with the prefix, sorted by key in UTF-8 order; 1000 a page unless
+     * `limit` (1 to 1000) says less. Backends whose listing has no digests leave them out.
+     */
     readonly list: (
       prefix: string,
       page?: PageRequest,
@@ -123,21 +131,25 @@ export class BlobStore extends Context.Service<
       key: string,
       options: { readonly method: "GET" | "PUT"; readonly expiresSeconds: number },
     ) => Effect.Effect<string, BlobStoreError>
+    /** Starts an upload in parts and returns its id; nothing is visible before it completes. */
     readonly createUpload: (
       key: string,
       options?: Pick<PutOptions, "contentType">,
     ) => Effect.Effect<string, BlobStoreError>
+    /** Stores one part; the same number again replaces it. S3 asks for 5 MiB in all but the last. */
     readonly uploadPart: (
       key: string,
       uploadId: string,
       partNumber: number,
       content: Uint8Array,
     ) => Effect.Effect<UploadedPart, BlobStoreError>
+    /** Joins the parts, listed in rising order, into the blob. */
     readonly completeUpload: (
       key: string,
       uploadId: string,
       parts: ReadonlyArray<UploadedPart>,
     ) => Effect.Effect<BlobInfo, BlobStoreError>
+    /** Drops an upload and its parts; one that does not exist is no error. */
     readonly abortUpload: (key: string, uploadId: string) => Effect.Effect<void, BlobStoreError>
   }
 >()("@ashlar/core/BlobStore/v1") {}
