@@ -13,6 +13,7 @@ import { step as length } from "./check/length.ts"
 import { step as patterns } from "./check/patterns.ts"
 import { step as peers } from "./check/peers.ts"
 import { render, type Step } from "./check/problem.ts"
+import { packages, tarballs } from "./check/tarballs.ts"
 import { format, lint, types } from "./check/tools.ts"
 import { root } from "./workspace.ts"
 
@@ -28,6 +29,8 @@ const steps: ReadonlyArray<Step> = [
   errors,
   exports,
   examples,
+  packages,
+  tarballs,
 ]
 
 const chosenSteps = (names: ReadonlyArray<string>): ReadonlyArray<Step> => {
