@@ -157,7 +157,7 @@ export const define = <I, S extends object, C, R = never>(
     const timeoutMs = options.timeoutMs ?? 30_000
     for (const one of cases) {
       if (face === "promise" && one.promise === false) continue
-      it(one.name, { timeout: timeoutMs + 15_000 }, async (context) => {
+      it(`${one.name}`, { timeout: timeoutMs + 15_000 }, async (context) => {
         const outcome = await runOn(one, layer, timeoutMs, face)
         if (outcome._tag === "Skipped") context.skip("the backend does not declare this capability")
         if (outcome._tag === "Failed") throw outcome.error
@@ -171,11 +171,10 @@ export const define = <I, S extends object, C, R = never>(
     run: (backend, layer, options = {}) => {
       describe(`${spi.key}: ${backend}`, () => {
         register(layer, options, "effect")
-        if (options.promise ?? true) {
-          describe("through the Promise face", () => {
-            register(layer, options, "promise")
-          })
-        }
+      })
+      if (options.promise === false) return
+      describe(`${spi.key}: ${backend}, through the Promise face`, () => {
+        register(layer, options, "promise")
       })
     },
     verifyBroken: (options = {}) => {
