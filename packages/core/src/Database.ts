@@ -10,7 +10,7 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { CompiledQuery, Kysely } from "kysely"
+import type { CompiledQuery, Kysely, QueryExecutorProvider } from "kysely"
 import * as Failure from "./Failure.ts"
 
 /** A statement failed. `Conflict`: a lock or serialisation clash, safe to try again. */
@@ -32,9 +32,9 @@ export class DatabaseError extends Schema.TaggedError<DatabaseError>()(
   readonly code = Failure.codeOf(this)
 }
 
-/** Anything Kysely can compile, with the row type it returns. */
+/** Anything Kysely can compile (a query, a schema statement, `sql`), with the row type it returns. */
 export interface Query<Row> {
-  compile(): CompiledQuery<Row>
+  compile(provider: QueryExecutorProvider): CompiledQuery<Row>
 }
 
 /** A forward migration. Statements run in one transaction, in order. */
@@ -79,12 +79,16 @@ export class Database extends Context.Service<
     ) => Effect.Effect<Changes, DatabaseError>
     /**
      * Runs the effect in a transaction: committed when it succeeds, rolled back when it fails or
-     * is interrupted. Nested calls join the outer transaction. On SQLite it takes the write lock
+     * is interrupted. Nested calls join the outer transaction. A statement or a nested call that
+     * failed dooms the whole transaction on every dialect, also when its error was caught: later
+     * statements and the commit fail with `PreconditionFailed`. On SQLite it takes the write lock
      * at once (BEGIN IMMEDIATE).
      */
     readonly transaction: <A, E, R>(
       effect: Effect.Effect<A, E, R>,
     ) => Effect.Effect<A, E | DatabaseError, R>
+    /** Runs the action after the current transaction commits; at once outside of one. */
+    readonly onCommit: (action: Effect.Effect<void>) => Effect.Effect<void>
     /** Applies a module's migrations that were not yet applied; safe to call from many processes. */
     readonly migrate: (
       module: string,

@@ -1,0 +1,57 @@
+import {
+  type ColumnDefinitionNode,
+  type DataTypeNode,
+  DummyDriver,
+  Kysely,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+  SqliteAdapter,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+} from "kysely"
+
+/** Builds queries for SQLite and runs none. */
+export const sqliteBuilder = (): Kysely<unknown> =>
+  new Kysely({
+    dialect: {
+      createAdapter: () => new SqliteAdapter(),
+      createDriver: () => new DummyDriver(),
+      createIntrospector: (db) => new SqliteIntrospector(db),
+      createQueryCompiler: () => new SqliteQueryCompiler(),
+    },
+  })
+
+/**
+ * Makes the portable column types PostgreSQL's: `blob` is `bytea`, and text sorts by its bytes, as
+ * on SQLite, whatever locale the server was set up with.
+ */
+class PortablePostgresCompiler extends PostgresQueryCompiler {
+  #inColumn = false
+
+  protected override visitColumnDefinition(node: ColumnDefinitionNode): void {
+    this.#inColumn = true
+    super.visitColumnDefinition(node)
+    this.#inColumn = false
+  }
+
+  protected override visitDataType(node: DataTypeNode): void {
+    const inColumn = this.#inColumn
+    // Only the column's own type: a default or check after it may hold a cast.
+    this.#inColumn = false
+    if (node.dataType === "blob") this.append("bytea")
+    else if (node.dataType === "text" && inColumn) this.append('text collate "C"')
+    else super.visitDataType(node)
+  }
+}
+
+/** Builds queries for PostgreSQL and runs none. */
+export const postgresBuilder = (): Kysely<unknown> =>
+  new Kysely({
+    dialect: {
+      createAdapter: () => new PostgresAdapter(),
+      createDriver: () => new DummyDriver(),
+      createIntrospector: (db) => new PostgresIntrospector(db),
+      createQueryCompiler: () => new PortablePostgresCompiler(),
+    },
+  })
