@@ -1,0 +1,5 @@
+export * as Frame from "./Frame.ts"
+export * as GradientBoosting from "./GradientBoosting.ts"
+export * as Trainer from "./Trainer.ts"
+export * as TrainingError from "./TrainingError.ts"
+export * as TreeEnsemble from "./TreeEnsemble.ts"
