@@ -1,0 +1,3 @@
+export * as LabelingFunction from "./LabelingFunction.ts"
+export * as LabelModel from "./LabelModel.ts"
+export * as VoteMatrix from "./VoteMatrix.ts"

@@ -1,0 +1,2 @@
+export * as Orchestrator from "./Orchestrator.ts"
+export * as Workflow from "./Workflow.ts"
