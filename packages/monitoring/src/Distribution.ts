@@ -45,7 +45,7 @@ export const chiSquareSf = (x: number, dof: number): number => {
   return gammaQ(dof / 2, x / 2)
 }
 
-/** P(T > t) of Student's t with `dof` degrees of freedom. */
+/** P(T > t) of Student's t with `dof` degrees of freedom; 10 digits beyond 1e5 degrees, else 12. */
 export const studentSf = (t: number, dof: number): number => {
   need(dof > 0 && !Number.isNaN(t), `studentSf needs a number t and dof > 0, got ${t}, ${dof}`)
   if (t < 0) return 1 - studentSf(-t, dof)
