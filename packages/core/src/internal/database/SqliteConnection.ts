@@ -36,7 +36,7 @@ const narrow = (rows: ReadonlyArray<Row>): ReadonlyArray<Row> => {
     for (const [column, value] of Object.entries(row)) {
       if (typeof value !== "bigint") continue
       const number = Number(value)
-      if (!Number.isSafeInteger(number)) throw unsafeInteger(column, String(value))
+      if (!Number.isSafeInteger(number)) throw unsafeInteger(String(value), column)
       row[column] = number
     }
   }

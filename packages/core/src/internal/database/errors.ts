@@ -24,9 +24,8 @@ export const over = (): DatabaseError =>
   })
 
 /** An integer that a JS number cannot hold. */
-export const unsafeInteger = (column: string, value: string): DatabaseError =>
-  new DatabaseError({
-    reason: "InvalidInput",
-    message: `Column '${column}' holds ${value}, beyond 2^53, which a JS number cannot hold exactly. Select cast("${column}" as text) instead.`,
-    field: column,
-  })
+export const unsafeInteger = (value: string, column?: string): DatabaseError =>
+  invalid(
+    `${column === undefined ? "A column" : `Column '${column}'`} holds ${value}, beyond 2^53, which a JS number cannot hold exactly. Select cast(<column> as text) instead.`,
+    column,
+  )
