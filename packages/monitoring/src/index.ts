@@ -1,6 +1,8 @@
 export * as Distance from "./Distance.ts"
 export * as Distribution from "./Distribution.ts"
+export * as Drift from "./Drift.ts"
 export * as HypothesisTest from "./HypothesisTest.ts"
 export * as Metric from "./Metric.ts"
 export * as MonitoringError from "./MonitoringError.ts"
 export * as Multiplicity from "./Multiplicity.ts"
+export * as Profile from "./Profile.ts"
