@@ -45,6 +45,13 @@ export function binCategorical(column: usize, table: usize, size: u32, bins: usi
   }
 }
 
+/** Copies one binned column of bytes into a matrix of rows. */
+export function spread(column: usize, bins: usize, stride: usize, from: u32, to: u32): void {
+  for (let i = from; i < to; i++) {
+    store<u8>(bins + <usize>i * stride, load<u8>(column + i));
+  }
+}
+
 /** Writes f32 (gradient, hessian) pairs of the logistic loss into `gh`; stores max |g| and max h at `out`. */
 export function logisticGradients(label: usize, score: usize, gh: usize, from: u32, to: u32, out: usize): void {
   let maxG: f32 = 0;
@@ -143,7 +150,7 @@ export function sumRows(rows: usize, from: u32, to: u32, gh: usize, out: usize):
 }
 
 // Parameters of a split search, at `config`: f64 scaleG, scaleH, lambda, minHessian, minGain,
-// minRows, categorySmooth, categoryLambda; then u32 maxCategories.
+// minRows, categorySmooth, categoryLambda, minCategoryRows; then u32 maxCategories.
 // A split, at `out`: f64 gain, i64 left sum, u32 feature, u32 bin, u32 missingLeft, u32 kind,
 // then 256 bytes "bin goes left". gain <= 0 means none.
 
@@ -180,7 +187,8 @@ export function findSplit(
   minRows = load<f64>(config, 40);
   const smooth = load<f64>(config, 48);
   const categoryLambda = lambda + load<f64>(config, 56);
-  const maxCategories = load<u32>(config, 64);
+  const minCategoryRows = load<f64>(config, 64);
+  const maxCategories = load<u32>(config, 72);
   const H = <f64>(<u32>total);
   rowsPerHessian = <f64>count / max(H, 1.0);
   const G = <f64>(<i32>(total >> 32)) * scaleG;
@@ -238,11 +246,17 @@ export function findSplit(
     const limit = min(maxCategories, used - 1);
     for (let direction: u32 = 0; direction < 2; direction++) {
       let left: i64 = 0;
+      let groupRows: f64 = 0;
       for (let k: u32 = 0; k < limit; k++) {
         const index = direction == 0 ? k : used - 1 - k;
         const b = <u32>load<u64>(scratch + (<usize>index << 4), 8);
-        left += load<i64>(base + (<usize>b << 3));
+        const v = load<i64>(base + (<usize>b << 3));
+        left += v;
+        groupRows += <f64>(<u32>v) * rowsPerHessian;
+        if (groupRows < minCategoryRows) continue;
+        if (<f64>(<u32>(total - left)) * rowsPerHessian < minCategoryRows) break;
         const gain = gainOf(left, total, categoryLambda) - parentCategorical - minGain;
+        groupRows = 0;
         if (gain > best) {
           best = gain;
           record(out, best, left, f, k + 1, 0, 1);
@@ -282,13 +296,13 @@ function record(out: usize, gain: f64, left: i64, feature: u32, bin: u32, missin
   store<u32>(out, kind, 28);
 }
 
-/** Stable split of rows[from, to) by the 256-byte `table` of one feature (`bins` points at its first row): left rows go to `lefts` at `from`, right rows to `rights` at `from`. Returns how many went left. */
-export function partition(rows: usize, from: u32, to: u32, bins: usize, stride: usize, table: usize, lefts: usize, rights: usize): u32 {
+/** Stable split of rows[from, to) by the 256-byte `table` over one binned column: left rows go to `lefts` at `from`, right rows to `rights` at `from`. Returns how many went left. */
+export function partition(rows: usize, from: u32, to: u32, column: usize, table: usize, lefts: usize, rights: usize): u32 {
   let l: u32 = from;
   let r: u32 = from;
   for (let i = from; i < to; i++) {
     const row = load<u32>(rows + (<usize>i << 2));
-    const goesLeft = <u32>load<u8>(table + <usize>load<u8>(bins + <usize>row * stride));
+    const goesLeft = <u32>load<u8>(table + <usize>load<u8>(column + row));
     store<u32>(lefts + (<usize>l << 2), row);
     store<u32>(rights + (<usize>r << 2), row);
     l += goesLeft;

@@ -30,7 +30,7 @@ const atLeastZero = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
 const fraction = Schema.Finite.check(Schema.isGreaterThan(0), Schema.isLessThanOrEqualTo(1))
 const integer = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 
-/** Schema of the hyper-parameters; the defaults are LightGBM's, without its row limits on category splits. */
+/** Schema of the hyper-parameters; the defaults are LightGBM's. */
 export const Params = Schema.Struct({
   /** `binary`: labels 0 and 1, logistic loss. `regression`: squared error. */
   objective: Schema.optionalKey(Schema.Literals(["binary", "regression"])),
@@ -60,6 +60,8 @@ export const Params = Schema.Struct({
   categorySmoothing: Schema.optionalKey(atLeastZero),
   /** Added to `lambda` for category splits; default 10. */
   categoryLambda: Schema.optionalKey(atLeastZero),
+  /** Rows added to a side of a category split at least, between two tries; default 100. */
+  minCategoryRows: Schema.optionalKey(integer(1, 1_000_000_000)),
   /** Categories on the smaller side of a split at most; default 32. */
   maxCategoriesInSplit: Schema.optionalKey(integer(1, 254)),
   /** Stop after so many trees without a better validation metric, and keep the best; 0 never; default 0. */
@@ -88,6 +90,7 @@ const settingsOf = (params: Params): BoostingSettings => {
     featureFraction: 1,
     categorySmoothing: 10,
     categoryLambda: 10,
+    minCategoryRows: 100,
     maxCategoriesInSplit: 32,
     earlyStoppingRounds: 0,
     metric: objective === "binary" ? "logloss" : "rmse",

@@ -58,6 +58,5 @@ describe("trees as ONNX", () => {
     let worst = 0
     ours.forEach((value, i) => (worst = Math.max(worst, Math.abs(value - (theirs[i] ?? Number.NaN)))))
     expect(worst).toBeLessThan(1e-6)
-    expect(new Set(ours).size).toBeGreaterThan(params === cases[6].params ? 0 : 100)
   })
 })

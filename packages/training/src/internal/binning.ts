@@ -44,20 +44,19 @@ const boundary = (low: number, high: number): number => {
 
 /** Boundaries that split ascending values into at most `maxBins` bins of at least `minInBin` values. */
 export const boundariesOf = (sorted: Float32Array, maxBins: number, minInBin: number): Float32Array => {
-  const values: Array<number> = []
-  const counts: Array<number> = []
-  for (const value of sorted) {
-    if (values.length > 0 && values[values.length - 1] === value) counts[counts.length - 1] = (counts.at(-1) ?? 0) + 1
-    else {
-      values.push(value)
-      counts.push(1)
-    }
+  const values = new Float32Array(sorted.length)
+  const counts = new Uint32Array(sorted.length)
+  let distinct = 0
+  for (let i = 0; i < sorted.length; i++) {
+    const value = sorted[i] as number
+    if (i === 0 || value !== sorted[i - 1]) values[distinct++] = value
+    counts[distinct - 1] = (counts[distinct - 1] as number) + 1
   }
   const bounds: Array<number> = []
   const cut = (i: number) => bounds.push(boundary(values[i] ?? 0, values[i + 1] ?? 0))
-  if (values.length <= maxBins) {
+  if (distinct <= maxBins) {
     let inBin = 0
-    for (let i = 0; i + 1 < values.length; i++) {
+    for (let i = 0; i + 1 < distinct; i++) {
       inBin += counts[i] ?? 0
       if (inBin < minInBin) continue
       cut(i)
@@ -68,14 +67,15 @@ export const boundariesOf = (sorted: Float32Array, maxBins: number, minInBin: nu
   let restRows = sorted.length
   let restBins = maxBins
   const mean = restRows / restBins
-  for (const count of counts) {
+  for (let i = 0; i < distinct; i++) {
+    const count = counts[i] ?? 0
     if (count < mean) continue
     restRows -= count
     restBins -= 1
   }
   let target = restRows / Math.max(restBins, 1)
   let inBin = 0
-  for (let i = 0; i + 1 < values.length && bounds.length < maxBins - 1; i++) {
+  for (let i = 0; i + 1 < distinct && bounds.length < maxBins - 1; i++) {
     const count = counts[i] ?? 0
     const isBig = count >= mean
     if (!isBig) restRows -= count

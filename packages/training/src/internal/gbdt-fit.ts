@@ -37,23 +37,26 @@ export const binColumn = (fit: Fit, index: number, values: Float32Array): Binnin
     ? categoricalBinning(values, Math.min(maxBins, 254), minInBin)
     : numericBinning(values, maxBins, minInBin, seedOf(fit.data.seed, 1))
   if (typeof binning === "string") return binning
-  writeBins(fit, index, binning, values, fit.map.bins)
+  const { map, data } = fit
+  const column = map.columns + index * data.rows
+  writeBins(fit, binning, values, column, 1)
+  fit.run(op.spread, [column, map.bins + index, map.stride, data.rows])
   return binning
 }
 
-/** Bins a column into the matrix at `bins`. */
-export const writeBins = (fit: Fit, index: number, binning: Binning, values: Float32Array, bins: number): void => {
+/** Bins a column into every `stride`th byte from `bins`. */
+export const writeBins = (fit: Fit, binning: Binning, values: Float32Array, bins: number, stride: number): void => {
   const { map, run } = fit
   const { buffer } = fit.memory
   new Float32Array(buffer, map.column, values.length).set(values)
   if (binning.kind === "numeric") {
     const bounds = new Float32Array(buffer, map.bounds, 256).fill(Number.POSITIVE_INFINITY)
     bounds.set(binning.bounds)
-    run(op.binNumeric, [map.column, map.bounds, bins + index, map.stride, values.length])
+    run(op.binNumeric, [map.column, map.bounds, bins, stride, values.length])
     return
   }
   new Uint8Array(buffer, map.table, binning.table.length).set(binning.table)
-  run(op.binCategorical, [map.column, map.table, binning.table.length, bins + index, map.stride, values.length])
+  run(op.binCategorical, [map.column, map.table, binning.table.length, bins, stride, values.length])
 }
 
 const baseScoreOf = (label: Float32Array, isLogistic: boolean): number => {
@@ -115,7 +118,7 @@ const prepareGradients = (fit: Fit, iteration: number): { readonly scaleG: numbe
   const scaleH = maxH > 0 ? quanta / maxH : 1
   run(op.quantise, [map.gh, data.rows, seedOf(data.seed, 4, iteration)], { floats: [scaleG, scaleH] })
   const { settings } = data
-  new Float64Array(fit.memory.buffer, map.config, 8).set([
+  new Float64Array(fit.memory.buffer, map.config, 9).set([
     1 / scaleG,
     1 / scaleH,
     settings.lambda,
@@ -124,8 +127,9 @@ const prepareGradients = (fit: Fit, iteration: number): { readonly scaleG: numbe
     settings.minRowsInLeaf,
     settings.categorySmoothing,
     settings.categoryLambda,
+    settings.minCategoryRows,
   ])
-  new Uint32Array(fit.memory.buffer, map.config + 64, 1)[0] = settings.maxCategoriesInSplit
+  new Uint32Array(fit.memory.buffer, map.config + 72, 1)[0] = settings.maxCategoriesInSplit
   return { scaleG: 1 / scaleG, scaleH: 1 / scaleH }
 }
 
@@ -193,6 +197,7 @@ export const boost = (
     run: fit.run,
     threads: data.threads,
     binnings,
+    rows: data.rows,
     maxLeaves: settings.maxLeaves,
     maxDepth: settings.maxDepth,
     lambda: settings.lambda,

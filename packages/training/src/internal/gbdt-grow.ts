@@ -23,6 +23,8 @@ export interface GrowContext {
   readonly run: Run
   readonly threads: number
   readonly binnings: ReadonlyArray<Binning>
+  /** Rows of the training set: the length of a binned column. */
+  readonly rows: number
   readonly maxLeaves: number
   readonly maxDepth: number
   readonly lambda: number
@@ -122,11 +124,10 @@ export const growTree = (c: GrowContext, count: number, scaleG: number, scaleH: 
     const goesLeft = bytes.subarray(split + 32, split + 288)
 
     const alone = leaf.to - leaf.from < aloneRows
-    const binsOfFeature = map.bins + feature
     const range = [map.rows, leaf.from, leaf.to]
     run(
       op.partition,
-      [...range, binsOfFeature, map.stride, split + 32, map.lefts, map.rights, map.threadOut],
+      [...range, map.columns + feature * c.rows, split + 32, map.lefts, map.rights, map.threadOut],
       { alone },
     )
     run(op.scatter, [...range, map.lefts, map.rights, map.threadOut], { alone })

@@ -26,7 +26,10 @@ export interface MemoryMap {
   /** Bytes between rows of a binned matrix: the features, rounded up to 4. */
   readonly stride: number
   readonly histBytes: number
+  /** Binned training rows, row after row: what histograms read. */
   readonly bins: number
+  /** The same, column after column: what splitting reads. */
+  readonly columns: number
   readonly label: number
   readonly score: number
   readonly gh: number
@@ -83,6 +86,7 @@ export const layOut = (sizes: Sizes): MemoryMap | { readonly tooLarge: number } 
     column: lefts,
     rights: take(rows * 4),
     bins: take(rows * stride),
+    columns: take(rows * features),
     label: take(rows * 4),
     score: take(rows * 8),
     gh: take(rows * 8),

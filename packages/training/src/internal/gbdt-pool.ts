@@ -23,7 +23,7 @@ export const op = {
   histogram: 5,
   /** rows, from, to, gh, out (8 bytes a thread) */
   sumRows: 6,
-  /** rows, from, to, bins, stride, table, lefts, rights, counts */
+  /** rows, from, to, column, table, lefts, rights, counts */
   partition: 7,
   /** rows, from, to, lefts, rights, counts */
   scatter: 8,
@@ -35,7 +35,9 @@ export const op = {
   loss: 11,
   /** tasks (16 bytes: hist, rows, out, -; then i64 total), count, features, binCounts, kinds, mask, config, scratch */
   findSplits: 12,
-  stop: 13,
+  /** column, bins, stride, rows */
+  spread: 13,
+  stop: 14,
 } as const
 
 /** Rows of one partial sum of the loss: fixed, so the sum does not depend on the threads. */
@@ -91,6 +93,10 @@ const runSlice = (v: Views, operation: number, thread: number, threads: number):
       const [from, to] = slice(0, a(5), thread, threads)
       return kernel.binCategorical(a(0), a(1), a(2), a(3), a(4), from, to)
     }
+    case op.spread: {
+      const [from, to] = slice(0, a(3), thread, threads)
+      return kernel.spread(a(0), a(1), a(2), from, to)
+    }
     case op.gradients: {
       const [from, to] = slice(0, a(4), thread, threads)
       const gradients = a(0) === 1 ? kernel.logisticGradients : kernel.squaredGradients
@@ -112,7 +118,7 @@ const runSlice = (v: Views, operation: number, thread: number, threads: number):
     }
     case op.partition: {
       const [from, to] = slice(a(1), a(2), thread, threads)
-      v.words[a(8) / 4 + thread] = kernel.partition(a(0), from, to, a(3), a(4), a(5), a(6), a(7))
+      v.words[a(7) / 4 + thread] = kernel.partition(a(0), from, to, a(3), a(4), a(5), a(6))
       return
     }
     case op.scatter: {

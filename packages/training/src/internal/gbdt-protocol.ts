@@ -22,6 +22,7 @@ export interface BoostingSettings {
   readonly featureFraction: number
   readonly categorySmoothing: number
   readonly categoryLambda: number
+  readonly minCategoryRows: number
   readonly maxCategoriesInSplit: number
   readonly earlyStoppingRounds: number
   readonly metric: "auc" | "logloss" | "rmse"

@@ -64,7 +64,7 @@ const coordinate = async (data: CoordinatorData): Promise<void> => {
     }
     binnings.push(binning)
     if (data.validationRows === 0) continue
-    writeBins(fit, index, binning, await columnOf("validation", index), map.validationBins)
+    writeBins(fit, binning, await columnOf("validation", index), map.validationBins + index, map.stride)
   }
   const result = boost(fit, binnings, (iteration) => post({ type: "iteration", iteration }))
   run(op.stop, [])

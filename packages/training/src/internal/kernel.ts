@@ -7,7 +7,6 @@
 import { execFile } from "node:child_process"
 import { existsSync, statSync } from "node:fs"
 import { mkdir, readFile, rename, rm } from "node:fs/promises"
-import { createRequire } from "node:module"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { wasm } from "./wasm.ts"
@@ -25,6 +24,7 @@ export interface Kernel {
     from: number,
     to: number,
   ) => void
+  readonly spread: (column: number, bins: number, stride: number, from: number, to: number) => void
   readonly logisticGradients: (label: number, score: number, gh: number, from: number, to: number, out: number) => void
   readonly squaredGradients: (label: number, score: number, gh: number, from: number, to: number, out: number) => void
   readonly quantise: (gh: number, from: number, to: number, scaleG: number, scaleH: number, seed: number) => void
@@ -57,8 +57,7 @@ export interface Kernel {
     rows: number,
     from: number,
     to: number,
-    bins: number,
-    stride: number,
+    column: number,
     table: number,
     lefts: number,
     rights: number,
@@ -84,10 +83,9 @@ export interface Kernel {
 const packageFolder = new URL("../../", import.meta.url)
 
 const build = async (out: URL): Promise<void> => {
-  const require = createRequire(import.meta.url)
   let asc: string
   try {
-    asc = require.resolve("assemblyscript/asc")
+    asc = fileURLToPath(import.meta.resolve("assemblyscript/asc"))
   } catch (cause) {
     throw new Error(
       "The kernel dist-kernel/kernel.wasm of @ashlar/training is missing and assemblyscript is not installed to build it. " +
