@@ -74,7 +74,7 @@ export class Database extends Context.Service<
     /** Inserts many rows with the same columns, in as few statements as the dialect allows. */
     readonly insertMany: (
       table: string,
-      rows: ReadonlyArray<Readonly<Record<string, unknown>>>,
+      rows: ReadonlyArray<object>,
       options?: { readonly onConflict?: "fail" | "ignore" },
     ) => Effect.Effect<Changes, DatabaseError>
     /**

@@ -105,8 +105,10 @@ export const connect = (pool: Pg.Pool): Omit<Driver, "dialect" | "build" | "rows
     execute({ text, values: bind(values) as Array<unknown> })
 
   const end = (transaction: Transaction<Connection>, broken: boolean): void => {
+    const { client } = transaction.connection
     transaction.over = true
-    transaction.connection.client.release(broken)
+    if (!broken) client.removeListener("error", ignore)
+    client.release(broken)
   }
 
   const begin = Effect.callback<Pg.PoolClient, unknown>((resume) => {

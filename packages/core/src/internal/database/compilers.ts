@@ -6,10 +6,19 @@ import {
   PostgresAdapter,
   PostgresIntrospector,
   PostgresQueryCompiler,
+  type SelectModifierNode,
   SqliteAdapter,
   SqliteIntrospector,
   SqliteQueryCompiler,
 } from "kysely"
+
+/** Leaves `for update` out: SQLite's one writer has the whole database to itself already. */
+class PortableSqliteCompiler extends SqliteQueryCompiler {
+  protected override visitSelectModifier(node: SelectModifierNode): void {
+    const locks = node.modifier !== undefined && /^(For|NoWait|SkipLocked)/.test(node.modifier)
+    if (!locks) super.visitSelectModifier(node)
+  }
+}
 
 /** Builds queries for SQLite and runs none. */
 export const sqliteBuilder = (): Kysely<unknown> =>
@@ -18,7 +27,7 @@ export const sqliteBuilder = (): Kysely<unknown> =>
       createAdapter: () => new SqliteAdapter(),
       createDriver: () => new DummyDriver(),
       createIntrospector: (db) => new SqliteIntrospector(db),
-      createQueryCompiler: () => new SqliteQueryCompiler(),
+      createQueryCompiler: () => new PortableSqliteCompiler(),
     },
   })
 

@@ -47,11 +47,9 @@ const attempt = <A>(work: () => Effect.Effect<A, DatabaseError>): Effect.Effect<
     }
   })
 
-type Rowish = Readonly<Record<string, unknown>>
-
 /** The values of all rows, row after row, in the order of the first row's columns. */
 const flatten = (
-  rows: ReadonlyArray<Rowish>,
+  rows: ReadonlyArray<object>,
   columns: ReadonlyArray<string>,
   start: number,
   end: number,
@@ -59,7 +57,7 @@ const flatten = (
   const values = new Array<unknown>((end - start) * columns.length)
   let at = 0
   for (let i = start; i < end; i++) {
-    const row = rows[i] ?? {}
+    const row = (rows[i] ?? {}) as Readonly<Record<string, unknown>>
     for (const column of columns) {
       const value = row[column]
       if (value === undefined) {
@@ -74,7 +72,7 @@ const flatten = (
   return values
 }
 
-const checkColumns = (rows: ReadonlyArray<Rowish>, columns: ReadonlyArray<string>): void => {
+const checkColumns = (rows: ReadonlyArray<object>, columns: ReadonlyArray<string>): void => {
   for (let i = 1; i < rows.length; i++) {
     let count = 0
     for (const key in rows[i]) {
