@@ -6,10 +6,8 @@
 import { constants } from "node:fs"
 import {
   link,
-  lstat,
   mkdir,
   open,
-  readdir,
   realpath,
   rename,
   rm,
@@ -19,6 +17,7 @@ import {
 import { dirname, join, relative, sep } from "node:path"
 import { BlobStoreError } from "../../BlobStore.ts"
 import * as Id from "../../Id.ts"
+import { removeOld } from "../leftovers.ts"
 import { alreadyExists, notFound } from "./failure.ts"
 import { isCode, wrap } from "./fsError.ts"
 import { pathOf } from "./layout.ts"
@@ -63,16 +62,6 @@ const escaped = (key: string, path: string) =>
     message: `The directory of '${key}' is a symbolic link to ${path}; this store follows no links. Remove the link.`,
     field: "key",
   })
-
-/** Removes entries of a directory that nobody has touched for so long. */
-const removeOld = async (directory: string, olderThanMs: number): Promise<void> => {
-  const limit = Date.now() - olderThanMs
-  for (const name of await readdir(directory)) {
-    const path = join(directory, name)
-    const stat = await lstat(path).catch(() => undefined)
-    if (stat !== undefined && stat.mtimeMs < limit) await rm(path, { recursive: true, force: true })
-  }
-}
 
 /** Opens the directory, making it when absent, and removes what killed writers left behind. */
 export const make = async (options: {
