@@ -1,0 +1,120 @@
+import type { IncomingMessage } from "node:http"
+import * as Stream from "effect/Stream"
+import type { FastifyInstance, FastifyRequest } from "fastify"
+import { HttpError } from "./HttpError.ts"
+
+/** How a route takes its body. */
+export type BodyMode = "json" | "bytes" | "stream"
+
+const tooLarge = (limit: number) =>
+  new HttpError({
+    reason: "TooLarge",
+    message: `the body is larger than the ${limit} bytes this route takes; send less, or ask the operator to raise the limit`,
+    field: "body",
+  })
+
+const invalid = (message: string) =>
+  new HttpError({ reason: "InvalidInput", message, field: "body" })
+
+/** The chunks of a body; fails past the limit, and when the client goes away in the middle. */
+const chunksOf = async function* (payload: IncomingMessage, limit: number) {
+  let size = 0
+  try {
+    // Leaving early must not close the connection: the answer is still to be sent.
+    for await (const chunk of payload.iterator({ destroyOnReturn: false })) {
+      const bytes = chunk as Uint8Array
+      size += bytes.length
+      if (size > limit) throw tooLarge(limit)
+      yield bytes
+    }
+  } catch (error) {
+    if (error instanceof HttpError) throw error
+    throw new HttpError({
+      reason: "Cancelled",
+      message: "the client went away before its body was complete",
+      cause: error,
+    })
+  }
+}
+
+const asHttpError = (error: unknown): HttpError =>
+  error instanceof HttpError
+    ? error
+    : new HttpError({ reason: "Internal", message: "the body could not be read", cause: error })
+
+const readAll = async (payload: IncomingMessage, limit: number): Promise<Buffer> => {
+  const chunks: Array<Uint8Array> = []
+  for await (const chunk of chunksOf(payload, limit)) chunks.push(chunk)
+  return chunks.length === 1 && Buffer.isBuffer(chunks[0]) ? chunks[0] : Buffer.concat(chunks)
+}
+
+const isJson = (contentType: string): boolean => {
+  const type = (contentType.split(";", 1)[0] ?? "").trim().toLowerCase()
+  return type === "" || type === "application/json" || type.endsWith("+json")
+}
+
+/** JSON without keys that could reach a prototype. */
+export const parseJson = (text: string): unknown => {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw invalid(`the body is not valid JSON (${(error as SyntaxError).message})`)
+  }
+  // Only text that spells one of the keys, or hides letters in escapes, can contain them.
+  if (/__proto__|constructor|\\u/.test(text)) refusePollution(value)
+  return value
+}
+
+const refusePollution = (root: unknown): void => {
+  const open: Array<unknown> = [root]
+  while (open.length > 0) {
+    const value = open.pop()
+    if (typeof value !== "object" || value === null) continue
+    if (Object.hasOwn(value, "__proto__"))
+      throw invalid('the body has the forbidden key "__proto__"')
+    const made: unknown = Object.hasOwn(value, "constructor")
+      ? Reflect.get(value, "constructor")
+      : undefined
+    if (typeof made === "object" && made !== null && Object.hasOwn(made, "prototype")) {
+      throw invalid('the body has the forbidden key "constructor.prototype"')
+    }
+    open.push(...Object.values(value))
+  }
+}
+
+const jsonOf = async (
+  request: FastifyRequest,
+  payload: IncomingMessage,
+  limit: number,
+): Promise<unknown> => {
+  const type = request.headers["content-type"] ?? ""
+  if (!isJson(type)) {
+    throw invalid(`the content type "${type}" is not taken here; send application/json`)
+  }
+  const encoding = request.headers["content-encoding"] ?? "identity"
+  if (encoding !== "identity") {
+    throw invalid(`the content encoding "${encoding}" is not taken here; send it uncompressed`)
+  }
+  const bytes = await readAll(payload, limit)
+  if (bytes.length === 0) return undefined
+  try {
+    return parseJson(new TextDecoder("utf-8", { fatal: true }).decode(bytes))
+  } catch (error) {
+    throw error instanceof HttpError ? error : invalid("the body is not valid UTF-8")
+  }
+}
+
+/** Makes the scope read every body by its route's mode and limit, whatever its content type. */
+export const readBodies = (
+  app: FastifyInstance,
+  ruleOf: (request: FastifyRequest) => { readonly mode: BodyMode; readonly limit: number },
+): void => {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser("*", async (request: FastifyRequest, payload: IncomingMessage) => {
+    const { mode, limit } = ruleOf(request)
+    if (Number(request.headers["content-length"] ?? 0) > limit) throw tooLarge(limit)
+    if (mode === "stream") return Stream.fromAsyncIterable(chunksOf(payload, limit), asHttpError)
+    return mode === "bytes" ? readAll(payload, limit) : jsonOf(request, payload, limit)
+  })
+}
