@@ -122,7 +122,7 @@ export const strideOf = (data: Arrow.Data): number =>
 const unsupported = (type: Arrow.DataType): DatasetError =>
   invalid(
     "type",
-    `columns of type ${String(type)} cannot be rearranged; convert the column to numbers, strings, lists or structs first`,
+    `columns of type ${Arrow.Type[type.typeId]} cannot be rearranged; convert the column to numbers, strings, lists or structs first`,
   )
 
 /** The rows at the indices, in their order. Every index must be within the data. */

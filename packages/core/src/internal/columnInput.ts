@@ -124,7 +124,7 @@ const plainColumn = (name: string, rows: ReadonlyArray<unknown>): Arrow.Data => 
   }
   switch (kind) {
     case "string": {
-      const strings: Array<string | null> = new Array<string | null>(rows.length).fill(null)
+      const strings: Array<string | null> = Array.from(rows, () => null)
       fill(
         (v) => typeof v === "string",
         (i, v: string) => void (strings[i] = v),

@@ -132,7 +132,10 @@ export const bigint64 = (
       if (!isWhole) throw wrongType(name, type, "an integer")
       refuseNulls(name, chunk, at)
       const from = chunk.values
-      if (from instanceof BigInt64Array) return void out.set(from.subarray(0, chunk.length), at)
+      if (from instanceof BigInt64Array) {
+        out.set(from.subarray(0, chunk.length), at)
+        return
+      }
       for (let i = 0; i < chunk.length; i++) {
         const value = BigInt(from[i])
         if (BigInt.asIntN(64, value) !== value) {
@@ -225,9 +228,7 @@ export const strings = (
 ): Effect.Effect<Array<string | null>, DatasetError> =>
   attempt(() => {
     const { codes, values } = codesOf(table, name)
-    const out = new Array<string | null>(codes.length)
-    for (let i = 0; i < codes.length; i++) out[i] = values[codes[i] ?? -1] ?? null
-    return out
+    return Array.from(codes, (code) => values[code] ?? null)
   })
 
 /** One byte a row, 1 where the column has a value. */

@@ -81,11 +81,9 @@ class Interner {
   }
 
   values(): Array<string> {
-    const out = new Array<string>(this.count)
-    for (let i = 0; i < this.count; i++) {
-      out[i] = this.pool.toString("utf8", this.ends[i], this.ends[i + 1])
-    }
-    return out
+    return Array.from({ length: this.count }, (_, i) =>
+      this.pool.toString("utf8", this.ends[i], this.ends[i + 1]),
+    )
   }
 }
 

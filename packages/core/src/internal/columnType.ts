@@ -49,7 +49,7 @@ export const nameOf = (type: Arrow.DataType): string => {
   if (Arrow.DataType.isStruct(type)) {
     return `struct<${type.children.map((f) => `${f.name}: ${nameOf(f.type)}`).join(", ")}>`
   }
-  return String(type)
+  return Arrow.Type[type.typeId].toLowerCase()
 }
 
 const childNames = (type: Arrow.DataType): string =>
