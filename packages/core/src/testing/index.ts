@@ -1,2 +1,5 @@
+export * as AuthSuite from "./AuthSuite.ts"
+export * as BlobStoreSuite from "./BlobStoreSuite.ts"
 export * as Conformance from "./Conformance.ts"
 export * as DatabaseSuite from "./DatabaseSuite.ts"
+export * as EventsSuite from "./EventsSuite.ts"
