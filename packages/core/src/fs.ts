@@ -61,7 +61,7 @@ async function* read(
       return buffer.subarray(0, bytesRead)
     }
     ahead = fetch(start)
-    for (let at = start; at < end; ) {
+    for (let at = start; at < end;) {
       const chunk = await ahead
       at += chunk.length
       ahead = fetch(at)
@@ -269,8 +269,7 @@ export const layer = (options: FsOptions): Layer.Layer<BlobStore, BlobStoreError
   Layer.effect(
     BlobStore,
     Effect.map(
-      attempt(async () =>
-Folder.make(decodeOptions(options))),
+      attempt(async () => Folder.make(decodeOptions(options))),
       make,
     ),
   )

@@ -27,7 +27,8 @@ interface Upload {
 // Readers get slices of this size, as from a file, so that one slow reader holds no second copy.
 const chunkBytes = 1 << 20
 
-const join = (chunks: ReadonlyArray<Uint8Array>): Uint8Array => new Uint8Array(Buffer.concat(chunks))
+const join = (chunks: ReadonlyArray<Uint8Array>): Uint8Array =>
+  new Uint8Array(Buffer.concat(chunks))
 
 const make = (): BlobStore["Service"] => {
   const entries = new Map<string, Entry>()

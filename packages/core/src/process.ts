@@ -77,7 +77,10 @@ const decodeOptions = (options: ProcessOptions) => {
     throw Failures.invalid("cpus", `cpus is ${cpus}; give a number above 0.`)
   }
   if (!(Number.isInteger(logLimitBytes) && logLimitBytes >= 4096)) {
-    throw Failures.invalid("logLimitBytes", `logLimitBytes is ${logLimitBytes}; give at least 4096.`)
+    throw Failures.invalid(
+      "logLimitBytes",
+      `logLimitBytes is ${logLimitBytes}; give at least 4096.`,
+    )
   }
   return { directory: resolve(directory), cpus, logLimitBytes }
 }

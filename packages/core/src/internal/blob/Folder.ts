@@ -4,16 +4,7 @@
  * @module
  */
 import { constants } from "node:fs"
-import {
-  link,
-  mkdir,
-  open,
-  realpath,
-  rename,
-  rm,
-  rmdir,
-  type FileHandle,
-} from "node:fs/promises"
+import { link, mkdir, open, realpath, rename, rm, rmdir, type FileHandle } from "node:fs/promises"
 import { dirname, join, relative, sep } from "node:path"
 import { BlobStoreError } from "../../BlobStore.ts"
 import * as Id from "../../Id.ts"

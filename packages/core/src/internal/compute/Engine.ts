@@ -151,14 +151,14 @@ export const make = (cpus: number, backend: Backend): Engine => {
   const live = async (entry: Entry, resumed: Running | undefined): Promise<void> => {
     const { signal } = entry.cancel
     const grant = entry.job.resources?.cpus ?? 1
-    const cancelled = () => finish(entry, {
+    const cancelled = () =>
+      finish(entry, {
         state: "cancelled",
         finished: now(),
         message: "it was cancelled before it started",
       })
     for (let running = resumed; ; running = undefined) {
-      const release =
-        running === undefined ? await slots.take(grant, signal) : slots.force(grant)
+      const release = running === undefined ? await slots.take(grant, signal) : slots.force(grant)
       if (isClosed) return
       if (release === undefined) return cancelled()
       const { attempt } = entry.status

@@ -51,7 +51,11 @@ export interface JobFolder {
   readonly nextRun: (id: string) => Promise<string>
 }
 
-const decode = <S extends Schema.Codec<unknown, unknown>>(schema: S, path: string, value: unknown) => {
+const decode = <S extends Schema.Codec<unknown, unknown>>(
+  schema: S,
+  path: string,
+  value: unknown,
+) => {
   try {
     return Schema.decodeUnknownSync(schema)(value) as S["Type"]
   } catch (cause) {

@@ -45,7 +45,7 @@ export const make = (limit: number): LogBuffer => {
       notify()
     },
     read: async function* (follow) {
-      for (let at = first; ; ) {
+      for (let at = first; ;) {
         at = Math.max(at, first)
         const line = lines[at - first]
         if (line !== undefined) {

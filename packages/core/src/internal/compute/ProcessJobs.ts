@@ -143,7 +143,7 @@ export const make = async (options: {
     logs: async function* (given, follow) {
       const id = Input.id(given)
       await status(id)
-      for (let next = 0; ; ) {
+      for (let next = 0; ;) {
         const over = !follow || isFinal((await status(id)).state)
         const runs = await folder.runs(id)
         const run = runs[next]
@@ -156,7 +156,10 @@ export const make = async (options: {
         next += 1
         yield* readLines(run, attempt, async () => {
           if (!follow || next < runs.length) return true
-          return (await readJson(join(run, "end.json"))) !== undefined || isFinal((await status(id)).state)
+          return (
+            (await readJson(join(run, "end.json"))) !== undefined ||
+            isFinal((await status(id)).state)
+          )
         })
       }
     },

@@ -31,7 +31,8 @@ const script = (name: string) => fileURLToPath(Environment.program(name))
 const sleep = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
 
 const failureOf = (job: JobSpec, end: RunEnd): string | undefined => {
-  if (end.because === "memory") return `it used more than its ${job.resources?.memoryMb} MB of memory`
+  if (end.because === "memory")
+    return `it used more than its ${job.resources?.memoryMb} MB of memory`
   if (end.because === "timed_out") return `it took longer than its ${job.timeoutMs} ms`
   if (end.spawnError !== undefined) {
     return `it could not be started (${end.spawnError}); check argv[0] and cwd`
@@ -88,8 +89,7 @@ const conclude = async (job: JobSpec, path: string): Promise<Outcome> => {
   if (typeof order?.run === "string") {
     const start = await read(RunStart, join(path, "running.json"))
     const isSame =
-      start?.pid !== undefined &&
-      Processes.isAlive({ pid: start.pid, start: start.start ?? "" })
+      start?.pid !== undefined && Processes.isAlive({ pid: start.pid, start: start.start ?? "" })
     await Processes.stopRun(order.run, isSame ? start.pid : undefined, order.graceMs ?? 0)
   }
   const said = await readFile(join(path, "supervisor.err"), "utf8").catch(() => "")
@@ -111,20 +111,16 @@ export const start = async (
   await writeJson(join(path, "order.json"), orderOf(job, attempt, path, logLimitBytes))
   const outer = process.env[Processes.runVariable]
   const errors = openSync(join(path, "supervisor.err"), "a", 0o600)
-  const child = spawn(
-    process.execPath,
-    [...Environment.conditions(), script("supervisor"), path],
-    {
-      cwd: path,
-      detached: true,
-      // A supervisor inside another job belongs to that job, and is stopped with it.
-      env: {
-        ...Environment.base(),
-        ...(outer === undefined ? {} : { [Processes.runVariable]: outer }),
-      },
-      stdio: ["ignore", "ignore", errors, "ipc"],
+  const child = spawn(process.execPath, [...Environment.conditions(), script("supervisor"), path], {
+    cwd: path,
+    detached: true,
+    // A supervisor inside another job belongs to that job, and is stopped with it.
+    env: {
+      ...Environment.base(),
+      ...(outer === undefined ? {} : { [Processes.runVariable]: outer }),
     },
-  )
+    stdio: ["ignore", "ignore", errors, "ipc"],
+  })
   closeSync(errors)
   const exited = new Promise<void>((resolve, reject) => {
     child.once("exit", () => resolve())
@@ -133,7 +129,9 @@ export const start = async (
   exited.catch(() => undefined)
   const started = await Promise.race([
     exited.then(() => undefined),
-    new Promise<RunStart>((resolve) => child.once("message", (value) => resolve(value as RunStart))),
+    new Promise<RunStart>((resolve) =>
+      child.once("message", (value) => resolve(value as RunStart)),
+    ),
   ])
   return {
     started: started?.started ?? now(),
@@ -154,7 +152,7 @@ const claimMs = 10_000
 export const adopt = async (job: JobSpec, path: string): Promise<Running | undefined> => {
   const claimPath = join(path, "claim.json")
   let claim: Processes.ProcessId | undefined
-  for (const deadline = Date.now() + claimMs; ; ) {
+  for (const deadline = Date.now() + claimMs; ;) {
     claim = await read(Claim, claimPath)
     if (claim !== undefined || Date.now() > deadline) break
     await sleep(100)

@@ -39,10 +39,7 @@ export const ofJob = (job: JobSpec, attempt: number): Record<string, string> => 
 
 /** The `--conditions` this process was started with: children must resolve packages alike. */
 export const conditions = (): Array<string> => {
-  const given = [
-    ...process.execArgv,
-    ...(process.env["NODE_OPTIONS"] ?? "").split(/\s+/),
-  ]
+  const given = [...process.execArgv, ...(process.env["NODE_OPTIONS"] ?? "").split(/\s+/)]
   const found = new Set<string>()
   for (const [index, argument] of given.entries()) {
     const inline = /^(?:--conditions|-C)=(.+)$/.exec(argument)?.[1]

@@ -29,7 +29,11 @@ const millis = (field: string, value: number | undefined, minimum: number) => {
 /** A job this backend can run. */
 export const job = (
   value: unknown,
-  backend: { readonly name: string; readonly cpus: number; readonly capabilities: ComputeCapabilities },
+  backend: {
+    readonly name: string
+    readonly cpus: number
+    readonly capabilities: ComputeCapabilities
+  },
 ): JobSpec => {
   let spec: JobSpec
   try {
@@ -49,7 +53,8 @@ export const job = (
       `task.module is '${task.module}'; give the module's file: URL, e.g. from import.meta.resolve.`,
     )
   }
-  const texts = task._tag === "Command" ? [...task.argv, ...Object.entries(task.env ?? {}).flat()] : []
+  const texts =
+    task._tag === "Command" ? [...task.argv, ...Object.entries(task.env ?? {}).flat()] : []
   if (texts.some((text) => text.includes("\0"))) {
     throw invalid("task", "argv and env cannot hold NUL characters; remove them.")
   }
@@ -78,7 +83,10 @@ export const job = (
 export const id = (value: unknown): string => {
   const isId = typeof value === "string" && value !== "" && value.length <= 512
   if (isId && value.isWellFormed()) return value
-  throw invalid("id", "A job's id is a string of 1 to 512 characters; pass the id it was submitted with.")
+  throw invalid(
+    "id",
+    "A job's id is a string of 1 to 512 characters; pass the id it was submitted with.",
+  )
 }
 
 const decodePage = Schema.decodeUnknownSync(
@@ -96,13 +104,20 @@ export const page = (
   try {
     request = decodePage(value ?? {}) as PageRequest
   } catch (cause) {
-    throw invalid("page", "A page has a limit of 1 to 1000 and a token from the page before.", cause)
+    throw invalid(
+      "page",
+      "A page has a limit of 1 to 1000 and a token from the page before.",
+      cause,
+    )
   }
   const { limit = 100, token } = request
   if (token === undefined) return { limit, after: undefined }
   const [submitted, after] = decodeToken(token) ?? []
   if (typeof submitted !== "number" || typeof after !== "string") {
-    throw invalid("page.token", "This page token is malformed; pass the `next` of the previous page.")
+    throw invalid(
+      "page.token",
+      "This page token is malformed; pass the `next` of the previous page.",
+    )
   }
   return { limit, after: [submitted, after] }
 }

@@ -13,7 +13,11 @@ export interface RunOrder {
   readonly argv: ReadonlyArray<string>
   readonly cwd: string
   readonly env: Readonly<Record<string, string>>
-  readonly call?: { readonly module: string; readonly function: string; readonly input: Schema.Json }
+  readonly call?: {
+    readonly module: string
+    readonly function: string
+    readonly input: Schema.Json
+  }
   readonly timeoutMs?: number
   readonly graceMs: number
   readonly memoryMb?: number

@@ -33,7 +33,8 @@ const run = async (): Promise<void> => {
     cwd: order.cwd,
     env: { ...order.env, [Processes.runVariable]: order.run },
     detached: true,
-    stdio: order.call === undefined ? ["ignore", "pipe", "pipe"] : ["ignore", "pipe", "pipe", "ipc"],
+    stdio:
+      order.call === undefined ? ["ignore", "pipe", "pipe"] : ["ignore", "pipe", "pipe", "ipc"],
   })
   const splitters = [
     [child.stdout, lineSplitter((line) => log.append("stdout", line))],
