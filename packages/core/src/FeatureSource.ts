@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import type { Dataset, DatasetError } from "./Dataset.ts"
 import * as Failure from "./Failure.ts"
 import type { Column } from "./PredictionEvent.ts"
+import type { Timestamp } from "./Timestamp.ts"
 
 /** Features could not be read. */
 export class FeatureSourceError extends Schema.TaggedError<FeatureSourceError>()(
@@ -28,6 +29,8 @@ export interface VectorRequest {
   readonly service: string
   /** Join keys and request-time inputs by column; all columns have the same length. */
   readonly entities: Readonly<Record<string, Column | ReadonlyArray<number | string | null>>>
+  /** When the request is made, for ages of values; default now. Replays set it. */
+  readonly at?: Timestamp
 }
 
 /** Vectors by column: `values[i]` belongs to `names[i]`, and has one value per requested row. */

@@ -1,1 +1,11 @@
-export {}
+export * as Aggregate from "./Aggregate.ts"
+export * as DefinitionError from "./DefinitionError.ts"
+export * as Duration from "./Duration.ts"
+export * as Entity from "./Entity.ts"
+export * as FeatureService from "./FeatureService.ts"
+export * as FeatureStore from "./FeatureStore.ts"
+export * as FeatureStoreError from "./FeatureStoreError.ts"
+export * as FeatureView from "./FeatureView.ts"
+export * as OnlineStore from "./OnlineStore.ts"
+export * as RequestView from "./RequestView.ts"
+export * as Source from "./Source.ts"

@@ -53,8 +53,7 @@ const entryOf = (
   for (let k = 0; k < keys; k++) keyAt.fill(k, offsets[k], offsets[k + 1])
   let sorted = true
   for (let p = 1; sorted && p < row.length; p++) {
-    sorted =
-      keyAt[p] !== keyAt[p - 1] || (visible[p] as number) >= (visible[p - 1] as number)
+    sorted = keyAt[p] !== keyAt[p - 1] || (visible[p] as number) >= (visible[p - 1] as number)
   }
   let position = identity(row.length)
   if (sorted) return { at: visible, position }

@@ -26,11 +26,7 @@ export interface Extremes {
 }
 
 /** Keeps maxima of `sign * values[position]`; `largest` gives the value with its own sign. */
-export const make = (
-  keys: number,
-  values: Float64Array | Float32Array,
-  sign: 1 | -1,
-): Extremes => {
+export const make = (keys: number, values: Float64Array | Float32Array, sign: 1 | -1): Extremes => {
   const lists: Array<Candidates | undefined> = Array.from({ length: keys })
   const valueAt = (position: number): number => sign * (values[position] as number)
 

@@ -37,7 +37,11 @@ export interface Sweep {
   /** Takes in what became visible to the key up to and including `time`; never goes back. */
   readonly advance: (key: number, time: number) => void
   /** Value of each output for the key at the time it was last moved to; NaN when missing. */
-  readonly read: (key: number, into: ReadonlyArray<Float64Array | Float32Array>, row: number) => void
+  readonly read: (
+    key: number,
+    into: ReadonlyArray<Float64Array | Float32Array>,
+    row: number,
+  ) => void
   /** Position of the record a point-in-time join picks, -1 when there is none. */
   readonly latest: (key: number) => number
   /** Back to before all events. */
@@ -194,7 +198,8 @@ export const make = (
     newest[key] = best
     if (width === 0) return
     i = entering[key] as number
-    while (i < end && (windowed.at[i] as number) <= time) enter(key, windowed.position[i++] as number)
+    while (i < end && (windowed.at[i] as number) <= time)
+      enter(key, windowed.position[i++] as number)
     entering[key] = i
     for (let w = 0; w < width; w++) {
       const cell = key * width + w

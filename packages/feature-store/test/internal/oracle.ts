@@ -20,11 +20,7 @@ export const latest = (events: ReadonlyArray<Event>, label: Label): number => {
   events.forEach((e, row) => {
     if (e.key !== label.key || !(e.created <= label.time) || e.event > label.time) return
     const b = events[best]
-    if (
-      b === undefined ||
-      e.event > b.event ||
-      (e.event === b.event && e.created >= b.created)
-    ) {
+    if (b === undefined || e.event > b.event || (e.event === b.event && e.created >= b.created)) {
       best = row
     }
   })

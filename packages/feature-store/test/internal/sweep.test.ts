@@ -8,9 +8,7 @@ const operations = ["count", "sum", "mean", "min", "max", "variance", "std", "la
 const windows = [1, 7, 30]
 const outputs: ReadonlyArray<Sweep.Output> = [
   ...windows.map((window) => ({ operation: "count" as const, column: -1, window })),
-  ...operations.flatMap((operation) =>
-    windows.map((window) => ({ operation, column: 0, window })),
-  ),
+  ...operations.flatMap((operation) => windows.map((window) => ({ operation, column: 0, window }))),
 ]
 
 const event = (value: fc.Arbitrary<number>) =>

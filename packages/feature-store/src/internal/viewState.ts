@@ -1,0 +1,153 @@
+/** A feature view over one revision of its source, ready to be swept. */
+import * as Effect from "effect/Effect"
+import type { Predicate } from "../Aggregate.ts"
+import { toMicros } from "../Duration.ts"
+import type { FeatureStoreError } from "../FeatureStoreError.ts"
+import type { FeatureView } from "../FeatureView.ts"
+import * as EventIndex from "./eventIndex.ts"
+import * as Keys from "./keys.ts"
+import {
+  asKeys,
+  type ColumnUse,
+  type SourceColumn,
+  type SourceColumns,
+  useOf,
+} from "./sourceColumns.ts"
+import * as Sweep from "./sweep.ts"
+
+/** A feature column in index order: numbers, or codes into texts (-1 is none). */
+export interface Latest {
+  readonly name: string
+  readonly values: Float64Array | Float32Array
+  /** Distinct texts when `values` are codes. */
+  readonly texts: ReadonlyArray<string> | undefined
+}
+
+/** A view over a revision of its source. */
+export interface ViewState {
+  readonly view: FeatureView
+  readonly revision: number
+  readonly keys: Keys.KeySpace
+  readonly index: EventIndex.EventIndex
+  /** Columns of the latest event, in the order of the view's features. */
+  readonly latest: ReadonlyArray<Latest>
+  /** A sweep of its own, before all events. */
+  readonly sweep: () => Sweep.Sweep
+}
+
+const compare = ({ op, value }: Predicate): ((x: number) => boolean) => {
+  switch (op) {
+    case ">":
+      return (x) => x > value
+    case ">=":
+      return (x) => x >= value
+    case "<":
+      return (x) => x < value
+    case "<=":
+      return (x) => x <= value
+    case "==":
+      return (x) => x === value
+    case "!=":
+      return (x) => x !== value
+  }
+}
+
+/** The columns a view reads and how. */
+export const columnsOf = (view: FeatureView): ReadonlyArray<readonly [string, ColumnUse]> => {
+  const out: Array<readonly [string, ColumnUse]> = [
+    [view.source.timestamp, "time"],
+    [view.source.created ?? view.source.timestamp, "time"],
+  ]
+  for (const [name, type] of Object.entries(view.entity.joinKeys)) out.push([name, useOf(type)])
+  for (const [name, type] of Object.entries(view.columns)) {
+    out.push([name, type === "string" ? "text" : "number"])
+  }
+  for (const { column, where } of view.aggregates) {
+    if (column !== undefined) out.push([column, "number"])
+    if (where !== undefined) out.push([where.column, "number"])
+  }
+  return out
+}
+
+/** Reads what the view needs and orders it. Sorting millions of events takes a second or two. */
+export const make = Effect.fnUntraced(function* (
+  view: FeatureView,
+  source: SourceColumns,
+): Effect.fn.Return<ViewState, FeatureStoreError> {
+  const wanted = columnsOf(view)
+  const loaded = yield* source.load(wanted)
+  const numbersOf = (name: string): Float64Array => {
+    const at = wanted.findIndex(([other, use]) => other === name && use === "number")
+    return (loaded[at] as SourceColumn & { readonly kind: "number" }).values
+  }
+  const timeAt = (at: 0 | 1) => (loaded[at] as SourceColumn & { readonly kind: "number" }).values
+  const joinKeys = Object.keys(view.entity.joinKeys)
+  const keys = Keys.make(joinKeys.map((_, i) => asKeys(loaded[2 + i] as SourceColumn)))
+  const event = timeAt(0)
+  let created = timeAt(1)
+  if (keys.rows.includes(-1)) {
+    // An event without a complete key belongs to no entity.
+    created = created.map((c, row) => ((keys.rows[row] as number) < 0 ? Number.NaN : c))
+  }
+  const key = keys.rows.includes(-1) ? keys.rows.map((k) => Math.max(0, k)) : keys.rows
+  const index = EventIndex.make({ key, keys: keys.size, event, created })
+
+  const latest = Object.entries(view.columns).map(([name, type], i): Latest => {
+    const column = loaded[2 + joinKeys.length + i] as SourceColumn
+    if (column.kind === "number" || type !== "string") {
+      const values = numbersOf(name)
+      return {
+        name,
+        values: EventIndex.gather(index, (row) => values[row] as number),
+        texts: undefined,
+      }
+    }
+    const { codes, values } = column.values
+    return {
+      name,
+      values: EventIndex.gather(index, (row) => codes[row] as number),
+      texts: values as ReadonlyArray<string>,
+    }
+  })
+
+  const columns: Array<Float64Array | Float32Array> = []
+  const columnAt = new Map<string, number>()
+  const outputs: Array<Sweep.Output> = []
+  for (const { column, operation, where, windows } of view.aggregates) {
+    let at = -1
+    const id = where === undefined ? column : JSON.stringify([where.column, where.op, where.value])
+    if (id !== undefined) {
+      const known = columnAt.get(id)
+      if (known !== undefined) at = known
+      else {
+        const values = numbersOf(where?.column ?? (column as string))
+        const test = where === undefined ? undefined : compare(where)
+        const value = (row: number): number => {
+          const x = values[row] as number
+          return test === undefined || x !== x ? x : test(x) ? 1 : 0
+        }
+        at = columns.push(EventIndex.gather(index, value)) - 1
+        columnAt.set(id, at)
+      }
+    }
+    for (const window of windows) outputs.push({ operation, column: at, window: toMicros(window) })
+  }
+  return {
+    view,
+    revision: source.revision,
+    keys,
+    index,
+    latest,
+    sweep: () => Sweep.make(index, columns, outputs),
+  }
+})
+
+/** Status of an entity's row at an instant, before looking at single values. */
+export const ageStatus = (
+  event: number | undefined,
+  now: number,
+  ttl: number | undefined,
+): "PRESENT" | "NOT_FOUND" | "OUTSIDE_MAX_AGE" => {
+  if (event === undefined) return "NOT_FOUND"
+  return ttl !== undefined && event < now - ttl ? "OUTSIDE_MAX_AGE" : "PRESENT"
+}
