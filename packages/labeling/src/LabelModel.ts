@@ -40,8 +40,11 @@ export interface LabelModel {
   readonly converged: boolean
 }
 
-/** Additive smoothing of every count: half a vote for right, a little for wrong. */
+/** Added to every count, so that no outcome is impossible. */
 const smoothing = 0.01
+
+/** Probability given to all other classes together at the start. */
+const doubt = 0.001
 
 /** Fits the model to votes; the result does not depend on any random choice. */
 export const fit = (matrix: VoteMatrix, options: FitOptions = {}): LabelModel => {
@@ -178,26 +181,23 @@ const polarity = (matrix: VoteMatrix, j: number): number => {
   return seen.size
 }
 
-/** Shares of the votes, pulled towards the majority class so that EM starts better than random. */
+/**
+ * Where EM starts: almost sure of the majority class, the balance where there is none. A soft start
+ * would stay soft wherever the functions agree, because agreement alone cannot tell classes apart.
+ */
 const initialPosterior = (
   matrix: VoteMatrix,
   balance: ReadonlyArray<number> | undefined,
 ): Float64Array => {
-  const { functions, classes, counts, votes } = matrix
-  const m = functions.length
-  const K = classes.length
+  const K = matrix.classes.length
   const winner = majority(matrix)
-  const posterior = new Float64Array(counts.length * K)
-  for (let p = 0; p < counts.length; p++) {
-    for (let k = 0; k < K; k++) posterior[p * K + k] = balance?.[k] ?? 1 / K
-    for (let j = 0; j < m; j++) {
-      const vote = votes[p * m + j] as number
-      if (vote >= 0) posterior[p * K + vote] = (posterior[p * K + vote] as number) + 1
+  const posterior = new Float64Array(matrix.counts.length * K)
+  winner.forEach((best, p) => {
+    for (let k = 0; k < K; k++) {
+      posterior[p * K + k] =
+        best < 0 ? (balance?.[k] ?? 1 / K) : k === best ? 1 - doubt : doubt / (K - 1)
     }
-    const best = winner[p] as number
-    if (best >= 0) posterior[p * K + best] = (posterior[p * K + best] as number) + 1
-    normalise(posterior, p * K, K)
-  }
+  })
   return posterior
 }
 
