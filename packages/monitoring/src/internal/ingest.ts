@@ -1,0 +1,335 @@
+/**
+ * Writes predictions and labels: checked, without the ones already there, packed by column,
+ * committed in groups.
+ *
+ * @module
+ */
+import { randomBytes } from "node:crypto"
+import { Database, Digest, PredictionSink, type PredictionEvent } from "@ashlar/core"
+import * as Effect from "effect/Effect"
+import { checkLabels, checkPredictions } from "./batch-check.ts"
+import type { Column } from "./column-state.ts"
+import { type Fingerprints, fingerprints, RecentIds } from "./fingerprint.ts"
+import { groupCommit } from "./group-commit.ts"
+import { concat, gather, pack, unpack } from "./pack.ts"
+import type { Tables } from "./tables.ts"
+
+const SinkError = PredictionSink.PredictionSinkError
+type SinkError = PredictionSink.PredictionSinkError
+
+/** Rows of one transaction, and so at most of one chunk (unless one call brings more). */
+const groupRows = 65_536
+
+/** How the writer remembers ids. */
+export interface IngestOptions {
+  /** Newest predictions of a model whose ids are recognised when they come again. */
+  readonly horizon: number
+}
+
+interface ModelState {
+  readonly salt: number
+  /** Last chunk whose ids are in `recent`. */
+  seq: number
+  readonly recent: RecentIds
+}
+
+interface Predictions {
+  readonly rows: number
+  readonly batch: PredictionEvent.PredictionBatch
+}
+
+interface Labels {
+  readonly rows: number
+  readonly batch: PredictionEvent.LabelBatch
+}
+
+const failed = (cause: unknown): SinkError => {
+  if (cause instanceof SinkError) return cause
+  const database = cause instanceof Database.DatabaseError ? cause : undefined
+  const retry = database !== undefined && ["Unavailable", "Timeout", "Conflict", "OutOfSpace"].includes(database.reason)
+  return new SinkError({
+    reason: retry ? "Unavailable" : "Internal",
+    message: `nothing of this batch was recorded: ${database?.message ?? String(cause)}. Sending it again is safe.`,
+    cause,
+  })
+}
+
+/** Columns of a chunk, prefixed by what they are. */
+const scoreColumns = (
+  batch: PredictionEvent.PredictionBatch,
+  keys: Fingerprints,
+): Array<readonly [string, Column]> => [
+  ["k:a", keys.a],
+  ["k:b", keys.b],
+  ["k:time", batch.times],
+  ...Object.entries(batch.outputs).map(([name, column]) => [`o:${name}`, column] as const),
+  ...Object.entries(batch.segments ?? {}).map(([name, column]) => [`s:${name}`, column] as const),
+]
+
+const layoutOf = (batch: PredictionEvent.PredictionBatch): string =>
+  JSON.stringify([
+    batch.version,
+    ...[batch.features, batch.outputs, batch.segments ?? {}].map((group) =>
+      Object.entries(group).map(([name, column]) => [name, Array.isArray(column) ? "text" : column.constructor.name]),
+    ),
+  ])
+
+interface Kept {
+  readonly batch: PredictionEvent.PredictionBatch
+  readonly keys: Fingerprints
+  /** Rows that were new; undefined when all were. */
+  readonly rows: Int32Array | undefined
+}
+
+const pickRows = (column: Column, kept: Kept): Column =>
+  kept.rows === undefined ? column : gather(column, kept.rows)
+
+/** One chunk from batches of the same layout. */
+const chunkOf = (kept: ReadonlyArray<Kept>) => {
+  const merge = (columns: (each: Kept) => ReadonlyArray<readonly [string, Column]>) => {
+    const parts = kept.map((each) => columns(each).map(([name, c]) => [name, pickRows(c, each)] as const))
+    return (parts[0] ?? []).map(
+      ([name], i) => [name, concat(parts.map((part) => part[i]?.[1] ?? []))] as const,
+    )
+  }
+  const score = merge((each) => scoreColumns(each.batch, each.keys))
+  const times = score[2]?.[1] as Float64Array
+  let min = Infinity
+  let max = -Infinity
+  for (const time of times) {
+    if (time < min) min = time
+    if (time > max) max = time
+  }
+  const ids = kept.flatMap((each) =>
+    each.rows === undefined
+      ? each.batch.predictionIds
+      : Array.from(each.rows, (row) => each.batch.predictionIds[row] as string),
+  )
+  return {
+    rows: times.length,
+    min_time: min,
+    max_time: max,
+    parts: {
+      score: pack(score),
+      feature: pack(merge((each) => Object.entries(each.batch.features))),
+      // One flat text: cheaper to write than any per-string layout, and seldom read.
+      id: Buffer.from(JSON.stringify(ids)),
+    },
+  }
+}
+
+/** Rows whose ids were not seen before; undefined when none is new, `null` rows when all are. */
+const newRows = (state: ModelState, keys: Fingerprints): Int32Array | "all" | "none" => {
+  const n = keys.a.length
+  const rows = new Int32Array(n)
+  let count = 0
+  for (let i = 0; i < n; i++) {
+    if (state.recent.add(keys.a[i] as number, keys.b[i] as number)) rows[count++] = i
+  }
+  return count === n ? "all" : count === 0 ? "none" : rows.subarray(0, count)
+}
+
+/** The writer of one database. */
+export const makeIngest = (db: Database.Database["Service"], options: IngestOptions): PredictionSink.PredictionSink["Service"] => {
+  const build = db.build<Tables>()
+  const states = new Map<string, ModelState>()
+
+  const ensureModel = Effect.fnUntraced(function* (model: string) {
+    const known = states.get(model)
+    if (known !== undefined) return known
+    // 53 random bits: what a portable integer column holds.
+    const salt = Number(randomBytes(8).readBigUInt64LE() >> 11n)
+    yield* db.run(
+      build
+        .insertInto("monitoring_model")
+        .values({ name: model, salt, predictions: 0, labels: 0, label_kind: null })
+        .onConflict((conflict) => conflict.doNothing()),
+    )
+    const row = yield* db.first(
+      build.selectFrom("monitoring_model").select("salt").where("name", "=", model),
+    )
+    const state: ModelState = { salt: row?.salt ?? salt, seq: 0, recent: new RecentIds(options.horizon) }
+    states.set(model, state)
+    return state
+  })
+
+  /** Takes the model's write lock and the next chunk number. */
+  const nextSeq = Effect.fnUntraced(function* (model: string, column: "predictions" | "labels") {
+    yield* db.run(
+      build
+        .updateTable("monitoring_model")
+        .set((eb) => ({ [column]: eb(column, "+", 1) }))
+        .where("name", "=", model),
+    )
+    const row = yield* db.first(
+      build.selectFrom("monitoring_model").selectAll().where("name", "=", model),
+    )
+    return row
+  })
+
+  /** Learns the ids of chunks that this process did not write, newest `horizon` of them. */
+  const catchUp = Effect.fnUntraced(function* (model: string, state: ModelState, to: number) {
+    if (state.seq >= to) return
+    const chunks = yield* db.all(
+      build
+        .selectFrom("monitoring_chunk")
+        .select(["seq", "rows"])
+        .where("model", "=", model)
+        .where("seq", ">", state.seq)
+        .where("seq", "<=", to)
+        .orderBy("seq", "desc"),
+    )
+    let from = to + 1
+    let rows = 0
+    for (const chunk of chunks) {
+      if (rows >= options.horizon) break
+      rows += chunk.rows
+      from = chunk.seq
+    }
+    for (let seq = from; seq <= to; seq += 16) {
+      const parts = yield* db.all(
+        build
+          .selectFrom("monitoring_chunk_data")
+          .select("data")
+          .where("model", "=", model)
+          .where("kind", "=", "score")
+          .where("seq", ">=", seq)
+          .where("seq", "<=", Math.min(to, seq + 15))
+          .orderBy("seq")
+          .orderBy("part"),
+      )
+      for (const { data } of parts) {
+        const columns = unpack(data, (name) => name === "k:a" || name === "k:b")
+        const a = columns.get("k:a") as Int32Array
+        const b = columns.get("k:b") as Int32Array
+        for (let i = 0; i < a.length; i++) state.recent.add(a[i] as number, b[i] as number)
+      }
+    }
+    state.seq = to
+  })
+
+  const writeModel = Effect.fnUntraced(function* (model: string, items: ReadonlyArray<Predictions>) {
+    const state = yield* ensureModel(model)
+    const row = yield* nextSeq(model, "predictions")
+    const seq = row?.predictions ?? 0
+    yield* catchUp(model, state, seq - 1)
+    const layouts = new Map<string, Array<Kept>>()
+    for (const { batch } of items) {
+      const keys = fingerprints(batch.predictionIds, state.salt)
+      const rows = newRows(state, keys)
+      if (rows === "none") continue
+      const layout = layoutOf(batch)
+      const group = layouts.get(layout) ?? []
+      group.push({ batch, keys, rows: rows === "all" ? undefined : rows })
+      layouts.set(layout, group)
+    }
+    state.seq = seq
+    const chunks: Array<Tables["monitoring_chunk"]> = []
+    const data: Array<Tables["monitoring_chunk_data"]> = []
+    for (const group of layouts.values()) {
+      const { parts, ...meta } = chunkOf(group)
+      const part = chunks.length
+      const version = group[0]?.batch.version ?? ""
+      chunks.push({ model, seq, part, version, ...meta })
+      for (const [kind, bytes] of Object.entries(parts)) {
+        data.push({ model, seq, part, kind, data: bytes })
+      }
+    }
+    yield* db.insertMany("monitoring_chunk", chunks.map((row) => ({ ...row })))
+    yield* db.insertMany("monitoring_chunk_data", data.map((row) => ({ ...row })))
+  })
+
+  const byModel = <Item extends { readonly batch: { readonly model: string } }>(
+    items: ReadonlyArray<Item>,
+  ): ReadonlyArray<readonly [string, ReadonlyArray<Item>]> => {
+    const groups = new Map<string, Array<Item>>()
+    for (const item of items) {
+      const group = groups.get(item.batch.model)
+      if (group === undefined) groups.set(item.batch.model, [item])
+      else group.push(item)
+    }
+    // One order for everybody, so that two writers never wait for each other.
+    return [...groups].sort(([a], [b]) => (a < b ? -1 : 1))
+  }
+
+  const committed = <E>(
+    models: ReadonlyArray<string>,
+    work: Effect.Effect<void, E>,
+  ): Effect.Effect<void, SinkError> =>
+    db.transaction(work).pipe(
+      Effect.catchDefect((defect) => Effect.fail(failed(defect))),
+      Effect.mapError(failed),
+      // What the memory of ids learnt was rolled back: forget it, and learn it again.
+      Effect.onError(() => Effect.sync(() => models.forEach((model) => states.delete(model)))),
+    )
+
+  const submitPredictions = groupCommit<Predictions, SinkError>((items) => {
+    const groups = byModel(items)
+    return committed(
+      groups.map(([model]) => model),
+      Effect.forEach(groups, ([model, group]) => writeModel(model, group), { discard: true }),
+    )
+  }, groupRows)
+
+  const writeLabels = Effect.fnUntraced(function* (model: string, items: ReadonlyArray<Labels>) {
+    const state = yield* ensureModel(model)
+    for (const { batch } of items) {
+      const keys = fingerprints(batch.predictionIds, state.salt)
+      const data = pack([
+        ["k:a", keys.a],
+        ["k:b", keys.b],
+        ["k:time", batch.times],
+        ["label", batch.labels],
+      ])
+      const digest = Digest.of(data)
+      const row = yield* nextSeq(model, "labels")
+      const kind = Array.isArray(batch.labels) ? "text" : "number"
+      if (row !== undefined && row.label_kind !== null && row.label_kind !== kind) {
+        return yield* new SinkError({
+          reason: "InvalidInput",
+          message: `labels of model '${model}' are ${row.label_kind}s so far, these are ${kind}s; keep to one kind`,
+          field: "labels",
+        })
+      }
+      if (row?.label_kind === null) {
+        yield* db.run(
+          build.updateTable("monitoring_model").set({ label_kind: kind }).where("name", "=", model),
+        )
+      }
+      // The same batch again changes nothing.
+      yield* db.insertMany(
+        "monitoring_label_chunk",
+        [{ model, seq: row?.labels ?? 0, rows: batch.predictionIds.length, digest, data }],
+        { onConflict: "ignore" },
+      )
+    }
+  })
+
+  const submitLabels = groupCommit<Labels, SinkError>((items) => {
+    const groups = byModel(items)
+    return committed(
+      groups.map(([model]) => model),
+      Effect.forEach(groups, ([model, group]) => writeLabels(model, group), { discard: true }),
+    )
+  }, groupRows)
+
+  const checked = <B extends { readonly predictionIds: ReadonlyArray<string> }>(
+    check: (batch: B) => void,
+    submit: (item: { readonly rows: number; readonly batch: B }) => Effect.Effect<void, SinkError>,
+  ) =>
+    (batch: B): Effect.Effect<void, SinkError> =>
+      Effect.suspend(() => {
+        try {
+          check(batch)
+        } catch (cause) {
+          return Effect.fail(failed(cause))
+        }
+        const rows = batch.predictionIds.length
+        return rows === 0 ? Effect.void : submit({ rows, batch })
+      })
+
+  return {
+    predictions: checked(checkPredictions, submitPredictions),
+    labels: checked(checkLabels, submitLabels),
+  }
+}
