@@ -13,7 +13,8 @@ import { isBare, packageOf, parse, referencesOf, resolveLocal } from "./source.t
 const isGeneral = (source: string, file: string): boolean => {
   const name = basename(file)
   const inside = relative(source, file)
-  if (inside.startsWith("testing/")) return false
+  // What the root reaches of these is found by the walk below.
+  if (inside.startsWith("testing/") || inside.startsWith("internal/")) return false
   return /^[A-Z]/.test(name) || inside === "index.ts" || inside === "promise.ts"
 }
 

@@ -100,6 +100,13 @@ describe("peers", () => {
       "packages/store/src/Cache.ts:1 ioredis is an optional peer: import it only in the file of its technology",
     ])
   })
+  it("accepts an optional peer in an internal file that only its technology reaches", () => {
+    expect(
+      findings(peers, {
+        "packages/store/src/internal/Pool.ts": `import { Redis } from "ioredis"\nexport const a = Redis\n`,
+      }),
+    ).toEqual([])
+  })
   it("rejects an index that reaches an optional peer", () => {
     expect(
       findings(peers, { "packages/store/src/index.ts": `export * as redis from "./redis.ts"\n` }),
@@ -115,6 +122,7 @@ describe("length", () => {
       findings(length, {
         "packages/store/src/long.ts": "// a line\n".repeat(401),
         "packages/store/src/fits.ts": "// a line\n".repeat(400),
+        "packages/store/test/cases.test.ts": "// a line\n".repeat(401),
         "packages/store/src/utils.ts": "",
       }),
     ).toEqual([

@@ -7,20 +7,16 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 
 const { optional } = Schema
-const count = (least: number) => optional(Schema.Int.check(Schema.isGreaterThanOrEqualTo(least)))
+const whole = (minimum: number, maximum: number) =>
+  optional(Schema.Int.check(Schema.isBetween({ minimum, maximum })))
+const text = (pattern: RegExp) => optional(Schema.String.check(Schema.isPattern(pattern)))
+const [flag, offset] = [optional(Schema.Boolean), whole(0, Number.MAX_SAFE_INTEGER)]
+const printable = text(/^[!-~][ -~]*$/)
+const Put = { digest: optional(Digest.Digest), contentType: printable, ifAbsent: flag }
+const Get = { start: offset, end: offset, verify: flag }
+const List = { prefix: text(/^[^\\\p{Cc}]*$/u), limit: whole(1, 1000), token: text(/./) }
 /** Everything that callers pass, in one schema: each operation decodes the fields it has. */
-const Given = Schema.Struct({
-  key: Spi.BlobKey.pipe(optional),
-  prefix: Schema.String.pipe(optional),
-  digest: Digest.Digest.pipe(optional),
-  contentType: Schema.String.check(Schema.isPattern(/^[!-~][ -~]{0,254}$/)).pipe(optional),
-  ifAbsent: Schema.Boolean.pipe(optional),
-  start: count(0),
-  end: count(0),
-  verify: Schema.Boolean.pipe(optional),
-  limit: count(1),
-  token: Schema.String.pipe(optional),
-})
+const Given = Schema.Struct({ key: optional(Spi.BlobKey), ...Put, ...Get, ...List })
 const decode = Schema.decodeUnknownSync(Given)
 const decodeBytes = Schema.decodeUnknownSync(Schema.Uint8Array)
 type Info = Spi.BlobInfo & { readonly digest: Digest.Digest }
@@ -33,19 +29,19 @@ const toFailure = (cause: unknown) =>
     : fail(Schema.isSchemaError(cause) ? "InvalidInput" : "Internal", String(cause))
 const attempt = <A>(run: () => A) => Effect.try({ try: run, catch: toFailure })
 const no = () => Effect.fail(fail("NotSupported", "No URLs, no uploads in parts: use put."))
+const uploads = { createUpload: no, uploadPart: no, completeUpload: no, abortUpload: no }
 
 const make = (database: DatabaseSync): Spi.BlobStore["Service"] => {
   database.exec("pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 5000")
   database.exec("create table if not exists blob (key text primary key, info text, content blob)")
   const select = database.prepare("select info, content from blob where key = ?")
   const page = database.prepare(
-    "select info from blob where substr(key, 1, length(?1)) = ?1 and key > ?2 order by key limit ?3",
+    "select info from blob where instr(key, ?1) = 1 and key > ?2 order by key limit ?3",
   )
   const insert = database.prepare("insert or ignore into blob values (?, ?, ?)")
   const replace = database.prepare("insert or replace into blob values (?, ?, ?)")
   const remove = database.prepare("delete from blob where key = ?")
-  const infoOf = (row: { readonly [column: string]: unknown }): Info =>
-    JSON.parse(String(row["info"]))
+  const infoOf = (row: Record<string, unknown>): Info => JSON.parse(String(row["info"]))
   const find = (key: string) => {
     const row = select.get(decode({ key }).key ?? "")
     if (row === undefined) throw fail("NotFound", `No blob '${key}': list its prefix.`)
@@ -55,15 +51,13 @@ const make = (database: DatabaseSync): Spi.BlobStore["Service"] => {
     name: "sqlite-example",
     capabilities: { durable: true, presignedUrls: false, multipart: false, conditionalPut: true },
     put: Effect.fnUntraced(function* (key, content, options) {
-      const {
-        ifAbsent,
-        digest: wanted,
-        ...rest
-      } = yield* attempt(() => decode({ ...options, key }))
-      const stream = content instanceof Uint8Array ? Stream.succeed(content) : content
-      const bytes = yield* Stream.mkUint8Array(stream)
+      const given = yield* attempt(() => decode({ ...options, key }))
+      const { ifAbsent, digest: wanted, ...rest } = given
+      const stream = Stream.isStream(content) ? content : Stream.succeed(content)
+      const chunks = yield* Stream.runCollect(stream)
       return yield* attempt((): Info => {
-        const digest = Digest.of(decodeBytes(bytes))
+        const bytes = Buffer.concat(chunks.map((chunk) => decodeBytes(chunk)))
+        const digest = Digest.of(bytes)
         if (wanted !== undefined && wanted !== digest)
           throw fail("PreconditionFailed", `'${key}' has digest ${digest}: send what was digested.`)
         const info = { ...rest, key, size: bytes.length, modified: Timestamp.now(), digest } as Info
@@ -77,7 +71,8 @@ const make = (database: DatabaseSync): Spi.BlobStore["Service"] => {
         const { start = 0, end, verify } = decode(options ?? {})
         const row = find(key)
         const bytes = decodeBytes(row["content"])
-        if (start > bytes.length) throw fail("InvalidInput", `start ${start} is past the end.`)
+        if (start > Math.min(bytes.length, end ?? start) || (verify && (start > 0 || end)))
+          throw fail("InvalidInput", "A range lies in the blob; drop it to verify.")
         if (verify !== true || Digest.of(bytes) === infoOf(row).digest)
           return bytes.subarray(start, end)
         throw fail("Corrupt", `'${key}' is damaged: write it again.`)
@@ -96,7 +91,8 @@ const make = (database: DatabaseSync): Spi.BlobStore["Service"] => {
         if (last === undefined) return { items }
         return { items: items.slice(0, limit), next: Page.encodeToken([last.key]) }
       }),
-    ...{ presign: no, createUpload: no, uploadPart: no, completeUpload: no, abortUpload: no },
+    presign: no,
+    ...uploads,
   }
 }
 
