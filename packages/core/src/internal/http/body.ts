@@ -13,6 +13,13 @@ const tooLarge = (limit: number) =>
     field: "body",
   })
 
+const gone = (cause: unknown) =>
+  new HttpError({
+    reason: "Cancelled",
+    message: "the client went away before its body was complete",
+    cause,
+  })
+
 const invalid = (message: string) =>
   new HttpError({ reason: "InvalidInput", message, field: "body" })
 
@@ -29,11 +36,7 @@ const chunksOf = async function* (payload: IncomingMessage, limit: number) {
     }
   } catch (error) {
     if (error instanceof HttpError) throw error
-    throw new HttpError({
-      reason: "Cancelled",
-      message: "the client went away before its body was complete",
-      cause: error,
-    })
+    throw gone(error)
   }
 }
 
@@ -42,11 +45,28 @@ const asHttpError = (error: unknown): HttpError =>
     ? error
     : new HttpError({ reason: "Internal", message: "the body could not be read", cause: error })
 
-const readAll = async (payload: IncomingMessage, limit: number): Promise<Buffer> => {
-  const chunks: Array<Uint8Array> = []
-  for await (const chunk of chunksOf(payload, limit)) chunks.push(chunk)
-  return chunks.length === 1 && Buffer.isBuffer(chunks[0]) ? chunks[0] : Buffer.concat(chunks)
-}
+/** The whole body. Listens to events: an async iterator costs small bodies more than parsing. */
+const readAll = (payload: IncomingMessage, limit: number): Promise<Buffer> =>
+  new Promise((resolve, reject) => {
+    const chunks: Array<Buffer> = []
+    let size = 0
+    payload.on("data", (chunk: Buffer) => {
+      size += chunk.length
+      if (size <= limit) chunks.push(chunk)
+      else {
+        payload.removeAllListeners("data").pause()
+        reject(tooLarge(limit))
+      }
+    })
+    payload.once("end", () => {
+      const [first] = chunks
+      resolve(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks))
+    })
+    payload.once("error", (error) => reject(gone(error)))
+    payload.once("close", () => {
+      if (!payload.readableEnded) reject(gone(undefined))
+    })
+  })
 
 const isJson = (contentType: string): boolean => {
   const type = (contentType.split(";", 1)[0] ?? "").trim().toLowerCase()

@@ -1,7 +1,7 @@
+import { randomUUID } from "node:crypto"
 import * as Context from "effect/Context"
 import type { FastifyPluginAsync, FastifyRequest } from "fastify"
 import type { Principal } from "../../Auth.ts"
-import * as Id from "../../Id.ts"
 import { authenticate } from "./authenticate.ts"
 import { readBodies } from "./body.ts"
 import { HttpError } from "./HttpError.ts"
@@ -15,7 +15,7 @@ import { sendFailure } from "./sendFailure.ts"
 const bodyBytesDefault = 10 * 1024 * 1024
 
 const requestId = (supplied: unknown): string =>
-  typeof supplied === "string" && /^[A-Za-z0-9._-]{8,128}$/.test(supplied) ? supplied : Id.make()
+  typeof supplied === "string" && /^[A-Za-z0-9._-]{8,128}$/.test(supplied) ? supplied : randomUUID()
 
 const rateLimited = (seconds: number, what: string): HttpError => {
   const retryAfterSeconds = Math.max(1, Math.ceil(seconds))

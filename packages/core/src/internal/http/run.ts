@@ -34,6 +34,7 @@ const traced = <A, E, R>(effect: Effect.Effect<A, E, R>, served: Served) => {
   const parent = parentOf(served.request)
   const options = {
     kind: "server" as const,
+    captureStackTrace: false as const,
     attributes: {
       "http.request.method": served.request.method,
       "http.route": served.route,
