@@ -1,0 +1,1 @@
+export * as Serving from "./Serving.ts"
