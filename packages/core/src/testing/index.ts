@@ -1,5 +1,6 @@
 export * as AuthSuite from "./AuthSuite.ts"
 export * as BlobStoreSuite from "./BlobStoreSuite.ts"
+export * as ComputeSuite from "./ComputeSuite.ts"
 export * as Conformance from "./Conformance.ts"
 export * as DatabaseSuite from "./DatabaseSuite.ts"
 export * as EventsSuite from "./EventsSuite.ts"
