@@ -1,24 +1,9 @@
 import { describe, expect, it } from "vitest"
 import * as Effect from "effect/Effect"
-import { InferenceSession, Tensor } from "onnxruntime-node"
 import { Frame, GradientBoosting } from "@ashlar/training"
 import { makeRandom } from "../src/internal/random.ts"
-import { frameOf, rowMajor } from "./data.ts"
-
-/** Runs an ONNX model over columns. */
-export const runOnnx = async (
-  model: Uint8Array<ArrayBuffer>,
-  columns: ReadonlyArray<Float32Array>,
-  output: string,
-): Promise<Float32Array> => {
-  const session = await InferenceSession.create(model)
-  const rows = columns[0]?.length ?? 0
-  const results = await session.run({ features: new Tensor("float32", rowMajor(columns), [rows, columns.length]) })
-  await session.release()
-  const tensor = results[output]
-  expect(tensor?.dims).toEqual([rows])
-  return tensor?.data as Float32Array
-}
+import { frameOf } from "./data.ts"
+import { runOnnx } from "./runOnnx.ts"
 
 /** Rows the model never saw: other scales, missing and infinite values, category codes unknown to it. */
 const strangeRows = (train: Frame.Frame, rows: number): ReadonlyArray<Float32Array> => {
