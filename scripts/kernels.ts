@@ -11,7 +11,8 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } fro
 import { dirname, join, relative } from "node:path"
 import { filesUnder, packagesOf, root } from "./workspace.ts"
 
-interface KernelBuild {
+/** One kernel: what is compiled, into what. */
+export interface KernelBuild {
   readonly entry: string
   readonly out: string
   readonly flags?: ReadonlyArray<string>
@@ -43,17 +44,22 @@ const build = (folder: string, kernel: KernelBuild): void => {
   renameSync(partial, out)
 }
 
+/** The kernels that a package declares. */
+export const kernelsOf = (folder: string): ReadonlyArray<KernelBuild> => {
+  const declaration = join(folder, "kernel/build.json")
+  if (!existsSync(declaration)) return []
+  const parsed = JSON.parse(readFileSync(declaration, "utf8")) as
+    | KernelBuild
+    | ReadonlyArray<KernelBuild>
+  return [parsed].flat()
+}
+
 /** Builds every missing or stale kernel of the tree; returns the files it wrote. */
 export const buildKernels = (tree: string = root): ReadonlyArray<string> => {
   const written: Array<string> = []
   for (const { folder } of packagesOf(tree)) {
-    const declaration = join(folder, "kernel/build.json")
-    if (!existsSync(declaration)) continue
-    const parsed = JSON.parse(readFileSync(declaration, "utf8")) as
-      | KernelBuild
-      | ReadonlyArray<KernelBuild>
     const sources = filesUnder(join(folder, "kernel"), ".ts", ".json")
-    for (const kernel of Array.isArray(parsed) ? parsed : [parsed as KernelBuild]) {
+    for (const kernel of kernelsOf(folder)) {
       const out = join(folder, kernel.out)
       if (!isStale(out, sources)) continue
       build(folder, kernel)

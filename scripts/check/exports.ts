@@ -7,6 +7,7 @@
 import { existsSync } from "node:fs"
 import { dirname, join } from "node:path"
 import * as ts from "typescript-6"
+import { kernelsOf } from "../kernels.ts"
 import { type Member, packagesOf } from "../workspace.ts"
 import type { Problem, Step } from "./problem.ts"
 import { lineOf, parse } from "./source.ts"
@@ -146,6 +147,15 @@ const indexProblems = ({ folder }: Member): ReadonlyArray<Problem> => {
     }))
 }
 
+/** Kernels are built, ignored by git, and published. */
+const kernelProblems = ({ folder, manifest }: Member): ReadonlyArray<Problem> =>
+  kernelsOf(folder)
+    .filter(({ out }) => !(manifest.files ?? []).includes(out.split("/")[0] ?? out))
+    .map(({ out }) => ({
+      file: join(folder, "package.json"),
+      message: `files leaves out ${out}: add its folder`,
+    }))
+
 /** Everything wrong with the packages' public faces. */
 export const exports = (tree: string): ReadonlyArray<Problem> =>
   packagesOf(tree).flatMap((member) => {
@@ -157,6 +167,7 @@ export const exports = (tree: string): ReadonlyArray<Problem> =>
     return [
       ...shapeProblems(member),
       ...indexProblems(member),
+      ...kernelProblems(member),
       ...entries.flatMap((entry) => undocumentedIn(join(member.folder, entry), undefined, seen)),
     ]
   })

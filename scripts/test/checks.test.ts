@@ -234,4 +234,10 @@ describe("exports", () => {
       `packages/store/src/index.ts:1 an index holds only export * as Noun from "./Noun.ts"`,
     ])
   })
+  it("rejects a package that builds a kernel and does not publish it", () => {
+    const kernel = { entry: "kernel/index.ts", out: "dist-kernel/kernel.wasm" }
+    expect(findings(exports, { "packages/store/kernel/build.json": kernel })).toEqual([
+      "packages/store/package.json files leaves out dist-kernel/kernel.wasm: add its folder",
+    ])
+  })
 })
