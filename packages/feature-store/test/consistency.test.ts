@@ -71,8 +71,8 @@ const vectorsAt = Effect.fnUntraced(function* (time: number) {
 })
 
 describe.each([
-  ["memory", inMemory, 120],
-  ["database", inDatabase, 40],
+  ["memory", inMemory, 60],
+  ["database", inDatabase, 20],
 ] as const)("online (%s) and offline", (_, layer, numRuns) => {
   it("give the same values at the same instant, going forward and back in time", async () => {
     await fc.assert(
@@ -125,6 +125,6 @@ it("uses no event that became known after the label: removing those changes no f
         expect(await frameOf(rows)).toEqual(await frameOf(known))
       },
     ),
-    { numRuns: 60, seed: 12 },
+    { numRuns: 30, seed: 12 },
   )
 }, 120_000)

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { identity, offsetsOf, sortBy } from "./order.ts"
+import { groupBy, type Sorter, sorter } from "./order.ts"
 
 /** Positions of the events of each key in the order in which they become visible. */
 export interface Entry {
@@ -33,7 +33,7 @@ export interface EventIndex {
 
 /** The columns an index is built from; all have one value per source row, in ingest order. */
 export interface Events {
-  /** Key of each row, `0` to `keys - 1`. */
+  /** Key of each row, `0` to `keys - 1`; rows of key -1 are left out. */
   readonly key: Int32Array
   readonly keys: number
   /** Event time, whole microseconds. */
@@ -42,41 +42,50 @@ export interface Events {
   readonly created: Float64Array
 }
 
-const entryOf = (
-  keys: number,
-  row: Uint32Array,
-  visible: Float64Array,
-  offsets: Uint32Array,
-): Entry => {
-  // Positions are already in key order, so ordering by time and then by key keeps the groups.
-  const keyAt = new Int32Array(row.length)
-  for (let k = 0; k < keys; k++) keyAt.fill(k, offsets[k], offsets[k + 1])
-  let sorted = true
-  for (let p = 1; sorted && p < row.length; p++) {
-    sorted = keyAt[p] !== keyAt[p - 1] || (visible[p] as number) >= (visible[p - 1] as number)
+const entryOf = (offsets: Uint32Array, visible: Float64Array, order: Sorter): Entry => {
+  const position = new Uint32Array(visible.length)
+  for (let p = 0; p < position.length; p++) position[p] = p
+  for (let k = 0; k + 1 < offsets.length; k++) {
+    order.sort(position, offsets[k] as number, offsets[k + 1] as number, visible)
   }
-  let position = identity(row.length)
-  if (sorted) return { at: visible, position }
-  position = sortBy(sortBy(position, visible), keyAt)
-  const at = new Float64Array(row.length)
-  for (let i = 0; i < row.length; i++) at[i] = visible[position[i] as number] as number
+  const at = new Float64Array(visible.length)
+  for (let i = 0; i < at.length; i++) at[i] = visible[position[i] as number] as number
   return { at, position }
+}
+
+/** Orders runs of equal event times by created time; ingest order is kept. */
+const breakTies = (
+  row: Uint32Array,
+  from: number,
+  to: number,
+  { created, event }: Events,
+  order: Sorter,
+): void => {
+  for (let start = from; start < to;) {
+    const time = event[row[start] as number]
+    let end = start + 1
+    while (end < to && event[row[end] as number] === time) end++
+    if (end - start > 1) order.sort(row, start, end, created)
+    start = end
+  }
 }
 
 /** Builds the index; linear in the number of rows. */
 export const make = (events: Events): EventIndex => {
   const { created, event, key, keys } = events
-  let known = 0
-  for (let i = 0; i < created.length; i++) if (!Number.isNaN(created[i])) known++
-  const rows = new Uint32Array(known)
-  for (let i = 0, slot = 0; i < created.length; i++) if (!Number.isNaN(created[i])) rows[slot++] = i
-  const row = sortBy(sortBy(sortBy(rows, created), event), key)
-  const offsets = offsetsOf(key, row, keys)
-  const eventAt = new Float64Array(known)
-  const createdAt = new Float64Array(known)
-  const windowAt = new Float64Array(known)
+  const { offsets, rows: row } = groupBy(key, keys, (r) => !Number.isNaN(created[r]))
+  const order = sorter()
+  for (let k = 0; k < keys; k++) {
+    const from = offsets[k] as number
+    const to = offsets[k + 1] as number
+    order.sort(row, from, to, event)
+    breakTies(row, from, to, events, order)
+  }
+  const eventAt = new Float64Array(row.length)
+  const createdAt = new Float64Array(row.length)
+  const windowAt = new Float64Array(row.length)
   let same = true
-  for (let p = 0; p < known; p++) {
+  for (let p = 0; p < row.length; p++) {
     const source = row[p] as number
     const e = event[source] as number
     const c = created[source] as number
@@ -85,30 +94,31 @@ export const make = (events: Events): EventIndex => {
     windowAt[p] = Math.max(e + 1, c)
     if (c <= e) same = false
   }
-  const windowed = entryOf(keys, row, windowAt, offsets)
+  const windowed = entryOf(offsets, windowAt, order)
   let latest = windowed
   if (!same) {
-    const latestAt = new Float64Array(known)
-    for (let p = 0; p < known; p++) {
-      latestAt[p] = Math.max(eventAt[p] as number, createdAt[p] as number)
-    }
-    latest = entryOf(keys, row, latestAt, offsets)
+    const latestAt = eventAt.map((e, p) => Math.max(e, createdAt[p] as number))
+    latest = entryOf(offsets, latestAt, order)
   }
   return { keys, offsets, event: eventAt, created: createdAt, row, windowed, latest }
 }
 
-/** A source column in the order of the index; `Float32Array` where that loses nothing. */
+/** Numbers as `Float32Array` where that loses nothing, which halves what a sweep has to read. */
+export const narrow = (values: Float64Array): Float64Array | Float32Array => {
+  for (let i = 0; i < values.length; i++) {
+    const x = values[i] as number
+    if (x === x && Math.fround(x) !== x) return values
+  }
+  return new Float32Array(values)
+}
+
+/** A source column in the order of the index. */
 export const gather = (
   index: EventIndex,
-  value: (row: number) => number,
+  values: Float64Array | Int32Array,
 ): Float64Array | Float32Array => {
   const { row } = index
   const out = new Float64Array(row.length)
-  let narrow = true
-  for (let p = 0; p < row.length; p++) {
-    const x = value(row[p] as number)
-    out[p] = x
-    if (narrow && x === x && Math.fround(x) !== x) narrow = false
-  }
-  return narrow ? Float32Array.from(out) : out
+  for (let p = 0; p < row.length; p++) out[p] = values[row[p] as number] as number
+  return narrow(out)
 }

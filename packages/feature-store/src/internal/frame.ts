@@ -6,7 +6,7 @@ import type { FeatureService, Precision, View } from "../FeatureService.ts"
 import type { FeatureStoreError } from "../FeatureStoreError.ts"
 import type { FeatureView } from "../FeatureView.ts"
 import { fromCause, invalid } from "./failures.ts"
-import { identity, sortBy } from "./order.ts"
+import { groupBy, sorter } from "./order.ts"
 import { computeRequest, type RequestColumn } from "./requestColumns.ts"
 import { asKeys, type SourceColumn } from "./sourceColumns.ts"
 import { ageStatus, type ViewState } from "./viewState.ts"
@@ -43,7 +43,11 @@ const sweepLabels = Effect.fnUntraced(function* (
 ) {
   const { index, latest, view } = state
   const rows = keys.length
-  const order = sortBy(sortBy(identity(rows), times), keys)
+  const { offsets, rows: order } = groupBy(keys, index.keys)
+  const { sort } = sorter()
+  for (let k = 0; k < index.keys; k++) {
+    sort(order, offsets[k] as number, offsets[k + 1] as number, times)
+  }
   const sweep = state.sweep()
   const numbers = latest.map(({ texts }) =>
     texts === undefined ? allocate(rows, precision).fill(Number.NaN) : undefined,
@@ -54,11 +58,10 @@ const sweepLabels = Effect.fnUntraced(function* (
   const aggregates = view.features
     .slice(latest.length)
     .map(() => allocate(rows, precision).fill(Number.NaN))
-  for (let i = 0; i < rows; i++) {
+  for (let i = 0; i < order.length; i++) {
     if (i % turn === turn - 1) yield* Effect.yieldNow
     const row = order[i] as number
     const key = keys[row] as number
-    if (key < 0) continue
     const time = times[row] as number
     sweep.advance(key, time)
     const position = sweep.latest(key)

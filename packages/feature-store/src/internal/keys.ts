@@ -42,10 +42,34 @@ interface Pairs {
   readonly right: ReadonlyArray<number>
 }
 
-const pairUp = (left: Int32Array, right: Int32Array, rights: number, out: Int32Array): Pairs => {
-  const lefts: Array<number> = []
-  const rightsOf: Array<number> = []
-  const ids = new Map<number, number>()
+/** Up to this many possible pairs, a table finds ids quicker than a map. */
+const largestTable = 1 << 22
+
+const idsOf = (lefts: number, rights: number) => {
+  if (lefts * rights <= largestTable) {
+    const table = new Int32Array(lefts * rights).fill(-1)
+    return {
+      get: (pair: number) => table[pair] as number,
+      set: (pair: number, id: number) => void (table[pair] = id),
+    }
+  }
+  const map = new Map<number, number>()
+  return {
+    get: (pair: number) => map.get(pair) ?? -1,
+    set: (pair: number, id: number) => void map.set(pair, id),
+  }
+}
+
+const pairUp = (
+  left: Int32Array,
+  lefts: number,
+  right: Int32Array,
+  rights: number,
+  out: Int32Array,
+): Pairs => {
+  const leftOf: Array<number> = []
+  const rightOf: Array<number> = []
+  const ids = idsOf(lefts, rights)
   for (let i = 0; i < left.length; i++) {
     const a = left[i] as number
     const b = right[i] as number
@@ -55,17 +79,17 @@ const pairUp = (left: Int32Array, right: Int32Array, rights: number, out: Int32A
     }
     const pair = a * rights + b
     let id = ids.get(pair)
-    if (id === undefined) {
-      id = lefts.push(a) - 1
-      rightsOf.push(b)
+    if (id < 0) {
+      id = leftOf.push(a) - 1
+      rightOf.push(b)
       ids.set(pair, id)
     }
     out[i] = id
   }
   return {
-    find: (a, b) => (a < 0 || b < 0 ? -1 : (ids.get(a * rights + b) ?? -1)),
-    left: lefts,
-    right: rightsOf,
+    find: (a, b) => (a < 0 || b < 0 ? -1 : ids.get(a * rights + b)),
+    left: leftOf,
+    right: rightOf,
   }
 }
 
@@ -88,7 +112,7 @@ export const make = (columns: ReadonlyArray<KeyColumn>): KeySpace => {
   let size = first.values.length
   for (const column of columns.slice(1)) {
     const out = new Int32Array(rows.length)
-    const pairs = pairUp(rows, column.codes, column.values.length, out)
+    const pairs = pairUp(rows, size, column.codes, column.values.length, out)
     steps.push(pairs)
     rows = out
     size = pairs.left.length

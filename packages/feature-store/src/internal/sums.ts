@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { narrow } from "./eventIndex.ts"
 
 /** What a channel adds up for each event with a value. */
 export type Moment = "count" | "sum" | "deviation" | "square"
@@ -16,6 +17,17 @@ export type Moment = "count" | "sum" | "deviation" | "square"
 export interface Channel {
   readonly column: number
   readonly moment: Moment
+}
+
+/** What each event adds to each channel. */
+export interface Terms {
+  readonly width: number
+  /** By position and channel. */
+  readonly values: Float64Array | Float32Array
+  /** What `values` rounded away, when a channel needs it. */
+  readonly errors: Float64Array | undefined
+  /** Whether a channel's sums are exact whole numbers. */
+  readonly exact: ReadonlyArray<boolean>
 }
 
 const largestExact = 2 ** 53
@@ -39,24 +51,12 @@ const differenceError = (x: number, y: number, difference: number): number => {
   return x - (difference - part) - (y + part)
 }
 
-/** Sums of several channels, per key and window. */
-export interface Sums {
-  /** Loads the channel values of the event at a position; `enter` and `leave` use them. */
-  readonly load: (key: number, position: number) => void
-  readonly enter: (cell: number) => void
-  readonly leave: (cell: number) => void
-  /** Value of a channel in a cell (`key * windows + window`). */
-  readonly value: (cell: number, channel: number) => number
-  /** Population variance from the channels of a deviation and its square. */
-  readonly variance: (cell: number, n: number, deviation: number, square: number) => number
-  readonly reset: () => void
-}
-
 /** Whether sums of the column's values (or of squared deviations) stay exact whole numbers. */
 const isExact = (values: Float64Array | Float32Array, squared: boolean): boolean => {
   let total = 0
   let largest = 0
-  for (const x of values) {
+  for (let i = 0; i < values.length; i++) {
+    const x = values[i] as number
     if (x !== x) continue
     if (!Number.isInteger(x)) return false
     const size = Math.abs(x)
@@ -68,83 +68,102 @@ const isExact = (values: Float64Array | Float32Array, squared: boolean): boolean
 }
 
 /**
- * Makes the sums. Deviations are taken from the first value of the key in index order
- * (`firstOf(key, column)`), which keeps variances accurate far from zero.
+ * Works out what every event adds. `shift` gives, per position, the value of a column that the
+ * key's deviations are taken from, which keeps variances accurate far from zero.
  */
-export const make = (
-  cells: number,
+export const terms = (
+  events: number,
   channels: ReadonlyArray<Channel>,
   columns: ReadonlyArray<Float64Array | Float32Array>,
-  shift: (key: number, column: number) => number,
-): Sums => {
+  shift: (column: number) => Float64Array,
+): Terms => {
   const width = channels.length
+  const out = new Float64Array(events * width)
   const exact = channels.map(({ column, moment }) => {
     const values = columns[column]
     return values === undefined || moment === "count" || isExact(values, moment !== "sum")
   })
-  const source = channels.map(({ column }) => columns[column])
-  const totals = new Float64Array(cells * width)
-  const rough = exact.some((is) => !is)
-  /** Entered: error; left: sum, error. The sum of what entered is in `totals`. */
-  const entered = new Float64Array(rough ? cells * width : 0)
-  const left = new Float64Array(rough ? cells * width : 0)
-  const leftError = new Float64Array(rough ? cells * width : 0)
-  const loaded = new Float64Array(width)
-  const loadedError = new Float64Array(width)
-
-  const load = (key: number, position: number): void => {
-    for (let c = 0; c < width; c++) {
-      const values = source[c]
-      if (values === undefined) {
-        loaded[c] = 1
-        continue
+  const rough = channels.some(({ moment }, c) => moment === "square" && !exact[c])
+  const errors = rough ? new Float64Array(events * width) : undefined
+  channels.forEach(({ column, moment }, c) => {
+    const values = columns[column]
+    if (values === undefined) {
+      for (let p = 0; p < events; p++) out[p * width + c] = 1
+    } else if (moment === "count" || moment === "sum") {
+      const counts = moment === "count"
+      for (let p = 0; p < events; p++) {
+        const x = values[p] as number
+        if (x === x) out[p * width + c] = counts ? 1 : x
       }
-      const x = values[position] as number
-      const { column, moment } = channels[c] as Channel
-      if (x !== x) loaded[c] = 0
-      else if (moment === "count") loaded[c] = 1
-      else if (moment === "sum") loaded[c] = x
-      else {
-        const d = x - shift(key, column)
-        loaded[c] = moment === "square" ? d * d : d
-        loadedError[c] = moment === "square" && !exact[c] ? productError(d, d, d * d) : 0
+    } else {
+      const from = shift(column)
+      const squares = moment === "square"
+      for (let p = 0; p < events; p++) {
+        const d = (values[p] as number) - (from[p] as number)
+        if (d !== d) continue
+        out[p * width + c] = squares ? d * d : d
+        if (squares && errors !== undefined) errors[p * width + c] = productError(d, d, d * d)
       }
-      if (x !== x) loadedError[c] = 0
     }
-  }
+  })
+  return { width, values: narrow(out), errors, exact }
+}
 
-  const accumulate = (sum: Float64Array, error: Float64Array, at: number, c: number): void => {
-    const x = loaded[c] as number
+/** Sums of several channels in cells. */
+export interface Sums {
+  readonly enter: (cell: number, position: number) => void
+  readonly leave: (cell: number, position: number) => void
+  readonly value: (cell: number, channel: number) => number
+  /** Population variance from the channels of a deviation and its square. */
+  readonly variance: (cell: number, n: number, deviation: number, square: number) => number
+  readonly reset: () => void
+}
+
+/** Starts sums at zero. */
+export const make = (cells: number, { errors, exact, values, width }: Terms): Sums => {
+  const allExact = exact.every(Boolean)
+  /** Sum of what entered, less what left where that is exact. */
+  const totals = new Float64Array(cells * width)
+  const entered = new Float64Array(allExact ? 0 : cells * width)
+  const left = new Float64Array(allExact ? 0 : cells * width)
+  const leftError = new Float64Array(allExact ? 0 : cells * width)
+
+  const accumulate = (sum: Float64Array, error: Float64Array, at: number, term: number): void => {
+    const x = values[term] as number
     const before = sum[at] as number
     const after = before + x
     const part = after - before
+    const lost = before - (after - part) + (x - part)
     sum[at] = after
-    error[at] =
-      (error[at] as number) + (before - (after - part) + (x - part)) + (loadedError[c] as number)
+    error[at] = (error[at] as number) + lost + (errors === undefined ? 0 : (errors[term] as number))
   }
 
-  const enter = (cell: number): void => {
+  const enter = (cell: number, position: number): void => {
     const base = cell * width
+    const from = position * width
     for (let c = 0; c < width; c++) {
-      if (exact[c]) totals[base + c] = (totals[base + c] as number) + (loaded[c] as number)
-      else accumulate(totals, entered, base + c, c)
+      if (allExact || exact[c]) {
+        totals[base + c] = (totals[base + c] as number) + (values[from + c] as number)
+      } else accumulate(totals, entered, base + c, from + c)
     }
   }
-  const leave = (cell: number): void => {
+  const leave = (cell: number, position: number): void => {
     const base = cell * width
+    const from = position * width
     for (let c = 0; c < width; c++) {
-      if (exact[c]) totals[base + c] = (totals[base + c] as number) - (loaded[c] as number)
-      else accumulate(left, leftError, base + c, c)
+      if (allExact || exact[c]) {
+        totals[base + c] = (totals[base + c] as number) - (values[from + c] as number)
+      } else accumulate(left, leftError, base + c, from + c)
     }
   }
   const value = (cell: number, channel: number): number => {
     const at = cell * width + channel
     const sum = totals[at] as number
-    if (exact[channel]) return sum
+    if (allExact || exact[channel]) return sum
     const out = left[at] as number
     const difference = sum - out
-    const errors = (entered[at] as number) - (leftError[at] as number)
-    return difference + (differenceError(sum, out, difference) + errors)
+    const lost = (entered[at] as number) - (leftError[at] as number)
+    return difference + (differenceError(sum, out, difference) + lost)
   }
   /** What `value` rounds away. */
   const rest = (cell: number, channel: number, rounded: number): number => {
@@ -153,8 +172,8 @@ export const make = (
     const sum = totals[at] as number
     const out = left[at] as number
     const difference = sum - out
-    const errors = (entered[at] as number) - (leftError[at] as number)
-    return difference - rounded + (differenceError(sum, out, difference) + errors)
+    const lost = (entered[at] as number) - (leftError[at] as number)
+    return difference - rounded + (differenceError(sum, out, difference) + lost)
   }
   const variance = (cell: number, n: number, deviation: number, square: number): number => {
     const d = value(cell, deviation)
@@ -174,5 +193,5 @@ export const make = (
     left.fill(0)
     leftError.fill(0)
   }
-  return { load, enter, leave, value, variance, reset }
+  return { enter, leave, value, variance, reset }
 }

@@ -8,21 +8,10 @@
  *
  * @module
  */
+import type { Operation } from "../Aggregate.ts"
 import type { EventIndex } from "./eventIndex.ts"
 import * as Extremes from "./extremes.ts"
 import * as Sums from "./sums.ts"
-
-/** What an aggregate computes; `rate` is the mean of a 0/1 column. */
-export type Operation =
-  | "count"
-  | "sum"
-  | "mean"
-  | "min"
-  | "max"
-  | "variance"
-  | "std"
-  | "rate"
-  | "last"
 
 /** One output of a sweep; `column` -1 makes `count` count events, whatever their values. */
 export interface Output {
@@ -30,6 +19,28 @@ export interface Output {
   readonly column: number
   /** Microseconds. */
   readonly window: number
+}
+
+/** An output with the places its parts are at. */
+interface Reader {
+  readonly operation: Operation
+  readonly column: number
+  readonly window: number
+  readonly count: number
+  readonly sum: number
+  readonly square: number
+}
+
+/** What all sweeps over the same events and outputs share. */
+export interface Compiled {
+  readonly index: EventIndex
+  readonly columns: ReadonlyArray<Float64Array | Float32Array>
+  /** Lengths of the windows, ascending. */
+  readonly windows: ReadonlyArray<number>
+  readonly readers: ReadonlyArray<Reader>
+  readonly terms: Sums.Terms
+  /** The shortest window each event can be in; their number when it is too late for all. */
+  readonly shortest: Uint8Array
 }
 
 /** Moves each key forward in time and reads its aggregates. */
@@ -48,119 +59,102 @@ export interface Sweep {
   readonly reset: () => void
 }
 
-type Reader = (key: number, cell: number, from: number) => number
+/** Per position, the value of the column that its key saw first. */
+const firstSeen = (index: EventIndex, values: Float64Array | Float32Array): Float64Array => {
+  const { keys, offsets, windowed } = index
+  const out = new Float64Array(values.length)
+  for (let k = 0; k < keys; k++) {
+    const from = offsets[k] as number
+    const to = offsets[k + 1] as number
+    let i = from
+    while (i < to && Number.isNaN(values[windowed.position[i] as number])) i++
+    if (i < to) out.fill(values[windowed.position[i] as number] as number, from, to)
+  }
+  return out
+}
 
-/** Makes a sweep. Columns are in the order of the index; NaN is a missing value. */
-export const make = (
+/** Prepares sweeps. Columns are in the order of the index; NaN is a missing value. */
+export const compile = (
   index: EventIndex,
   columns: ReadonlyArray<Float64Array | Float32Array>,
   outputs: ReadonlyArray<Output>,
-): Sweep => {
-  const { event, keys, latest, offsets, windowed } = index
+): Compiled => {
+  const { event, windowed } = index
   const windows = [...new Set(outputs.map((output) => output.window))].sort((a, b) => a - b)
-  const width = windows.length
-
+  const complete = columns.map((values) => !values.includes(Number.NaN))
   const channels: Array<Sums.Channel> = []
   const channel = (column: number, moment: Sums.Moment): number => {
-    const at = channels.findIndex((c) => c.column === column && c.moment === moment)
-    return at >= 0 ? at : channels.push({ column, moment }) - 1
+    // A column without gaps has as many values as there are events.
+    const of = moment === "count" && complete[column] === true ? -1 : column
+    const at = channels.findIndex((c) => c.column === of && c.moment === moment)
+    return at >= 0 ? at : channels.push({ column: of, moment }) - 1
   }
-  const extremes = new Map<string, { readonly column: number; readonly of: Extremes.Extremes }>()
-  const extreme = (column: number, sign: 1 | -1): Extremes.Extremes => {
-    const key = `${column}:${sign}`
-    const values = columns[column] as Float64Array
-    const of = extremes.get(key)?.of ?? Extremes.make(keys, values, sign)
-    extremes.set(key, { column, of })
-    return of
-  }
-  const lasts = new Map<number, Int32Array>()
-
-  const readers: ReadonlyArray<Reader> = outputs.map(({ column, operation }): Reader => {
+  const readers = outputs.map(({ column, operation, window }): Reader => {
+    const at = {
+      operation,
+      column,
+      window: windows.indexOf(window),
+      count: -1,
+      sum: -1,
+      square: -1,
+    }
     switch (operation) {
-      case "count": {
-        const n = channel(column, "count")
-        return (_, cell) => sums.value(cell, n)
-      }
+      case "count":
+        return { ...at, count: channel(column, "count") }
       case "sum":
       case "mean":
-      case "rate": {
-        const n = channel(column, "count")
-        const s = channel(column, "sum")
-        const mean = operation !== "sum"
-        return (_, cell) => {
-          const count = sums.value(cell, n)
-          if (count === 0) return Number.NaN
-          return mean ? sums.value(cell, s) / count : sums.value(cell, s)
-        }
-      }
+      case "rate":
+        return { ...at, count: channel(column, "count"), sum: channel(column, "sum") }
       case "variance":
       case "std": {
-        const n = channel(column, "count")
-        const d = channel(column, "deviation")
-        const q = channel(column, "square")
-        const root = operation === "std"
-        return (_, cell) => {
-          const count = sums.value(cell, n)
-          if (count === 0) return Number.NaN
-          const variance = sums.variance(cell, count, d, q)
-          return root ? Math.sqrt(variance) : variance
-        }
+        const count = channel(column, "count")
+        const sum = channel(column, "deviation")
+        return { ...at, count, sum, square: channel(column, "square") }
       }
       case "min":
-      case "max": {
-        const of = extreme(column, operation === "max" ? 1 : -1)
-        return (key, _, from) => of.largest(key, from)
-      }
-      case "last": {
-        const last = lasts.get(column) ?? new Int32Array(keys).fill(-1)
-        lasts.set(column, last)
-        const values = columns[column] as Float64Array
-        return (key, _, from) => {
-          const position = last[key] as number
-          return position >= from ? (values[position] as number) : Number.NaN
-        }
-      }
+      case "max":
+      case "last":
+        return at
     }
   })
-  const firsts = columns.map(() => new Float64Array(keys).fill(Number.NaN))
-  const sums = Sums.make(
-    keys * width,
-    channels,
-    columns,
-    (key, column) => (firsts[column] as Float64Array)[key] as number,
+  const terms = Sums.terms(event.length, channels, columns, (column) =>
+    firstSeen(index, columns[column] as Float64Array),
   )
-  const extremesOf = [...extremes.values()]
-  const lastsOf = [...lasts]
-  const windowOf = outputs.map((output) => windows.indexOf(output.window))
-  const longest = windows[width - 1] ?? 0
-
-  // The shortest window each event can be in; `width` when it became known too late for all.
   const shortest = new Uint8Array(event.length)
   for (let i = 0; i < event.length; i++) {
     const position = windowed.position[i] as number
     const lag = (windowed.at[i] as number) - (event[position] as number)
     let w = 0
-    while (w < width && (windows[w] as number) < lag) w++
+    while (w < windows.length && (windows[w] as number) < lag) w++
     shortest[position] = w
   }
-  // A key's deviations are taken from its first value in index order among those visible first.
-  for (let c = 0; c < columns.length; c++) {
-    const values = columns[c] as Float64Array
-    const first = firsts[c] as Float64Array
-    for (let k = 0; k < keys; k++) {
-      for (let i = offsets[k] as number; i < (offsets[k + 1] as number); i++) {
-        const x = values[windowed.position[i] as number] as number
-        if (x === x) {
-          first[k] = x
-          break
-        }
-      }
-    }
-  }
+  return { index, columns, windows, readers, terms, shortest }
+}
 
-  const entering = offsets.slice(0, keys)
-  const seen = offsets.slice(0, keys)
-  const newest = new Int32Array(keys).fill(-1)
+/** A sweep before all events. */
+export const start = (compiled: Compiled): Sweep => {
+  const { columns, index, readers, shortest, terms, windows } = compiled
+  const { event, keys, latest, offsets, windowed } = index
+  const width = windows.length
+  const sums = Sums.make(keys * width, terms)
+  const summed = terms.width > 0
+  const maxima = new Map<number, Extremes.Extremes>()
+  const minima = new Map<number, Extremes.Extremes>()
+  const lasts = new Map<number, Int32Array>()
+  for (const { column, operation } of readers) {
+    const values = columns[column] as Float64Array
+    if (operation === "max" && !maxima.has(column)) {
+      maxima.set(column, Extremes.make(keys, values, 1))
+    } else if (operation === "min" && !minima.has(column)) {
+      minima.set(column, Extremes.make(keys, values, -1))
+    } else if (operation === "last") lasts.set(column, new Int32Array(keys))
+  }
+  const extremes = [...maxima, ...minima]
+  const lastOf = [...lasts]
+
+  const entering = new Uint32Array(keys)
+  const seen = new Uint32Array(keys)
+  const newest = new Int32Array(keys)
   const leaving = new Uint32Array(keys * width)
   const reset = (): void => {
     entering.set(offsets.subarray(0, keys))
@@ -168,22 +162,43 @@ export const make = (
     newest.fill(-1)
     for (let k = 0; k < keys; k++) leaving.fill(offsets[k] as number, k * width, (k + 1) * width)
     sums.reset()
-    for (const { of } of extremesOf) of.reset()
-    for (const [, last] of lastsOf) last.fill(-1)
+    for (const [, of] of extremes) of.reset()
+    for (const [, last] of lastOf) last.fill(-1)
   }
   reset()
 
-  const enter = (key: number, position: number): void => {
-    sums.load(key, position)
-    for (let w = shortest[position] as number; w < width; w++) sums.enter(key * width + w)
-    for (const { column, of } of extremesOf) {
+  const enterOthers = (key: number, position: number): void => {
+    for (const [column, of] of extremes) {
       const x = (columns[column] as Float64Array)[position] as number
       if (x === x) of.add(key, position, x)
     }
-    for (const [column, last] of lastsOf) {
+    for (const [column, last] of lastOf) {
       const x = (columns[column] as Float64Array)[position] as number
       if (x === x && position > (last[key] as number)) last[key] = position
     }
+  }
+  const others = extremes.length + lastOf.length > 0
+
+  const enter = (key: number, end: number, time: number): void => {
+    let i = entering[key] as number
+    while (i < end && (windowed.at[i] as number) <= time) {
+      const position = windowed.position[i++] as number
+      if (summed) {
+        for (let w = shortest[position] as number; w < width; w++) {
+          sums.enter(key * width + w, position)
+        }
+      }
+      if (others) enterOthers(key, position)
+    }
+    entering[key] = i
+  }
+  const leave = (cell: number, w: number, end: number, limit: number): void => {
+    let position = leaving[cell] as number
+    while (position < end && (event[position] as number) < limit) {
+      if (summed && (shortest[position] as number) <= w) sums.leave(cell, position)
+      position++
+    }
+    leaving[cell] = position
   }
 
   const advance = (key: number, time: number): void => {
@@ -197,34 +212,49 @@ export const make = (
     seen[key] = i
     newest[key] = best
     if (width === 0) return
-    i = entering[key] as number
-    while (i < end && (windowed.at[i] as number) <= time)
-      enter(key, windowed.position[i++] as number)
-    entering[key] = i
+    enter(key, end, time)
     for (let w = 0; w < width; w++) {
-      const cell = key * width + w
-      const limit = time - (windows[w] as number)
-      let position = leaving[cell] as number
-      while (position < end && (event[position] as number) < limit) {
-        if ((shortest[position] as number) <= w) {
-          sums.load(key, position)
-          sums.leave(cell)
-        }
-        position++
-      }
-      leaving[cell] = position
+      leave(key * width + w, w, end, time - (windows[w] as number))
     }
-    if (longest > 0) {
-      const before = leaving[key * width + width - 1] as number
-      for (const { of } of extremesOf) of.drop(key, before)
-    }
+    const before = leaving[key * width + width - 1] as number
+    for (const [, of] of extremes) of.drop(key, before)
   }
 
+  const readOne = (key: number, reader: Reader): number => {
+    const cell = key * width + reader.window
+    const { column, count } = reader
+    switch (reader.operation) {
+      case "count":
+        return sums.value(cell, count)
+      case "sum":
+        return sums.value(cell, count) === 0 ? Number.NaN : sums.value(cell, reader.sum)
+      case "mean":
+      case "rate": {
+        const n = sums.value(cell, count)
+        return n === 0 ? Number.NaN : sums.value(cell, reader.sum) / n
+      }
+      case "variance":
+      case "std": {
+        const n = sums.value(cell, count)
+        if (n === 0) return Number.NaN
+        const variance = sums.variance(cell, n, reader.sum, reader.square)
+        return reader.operation === "std" ? Math.sqrt(variance) : variance
+      }
+      case "min":
+      case "max": {
+        const of = (reader.operation === "max" ? maxima : minima).get(column)
+        return of === undefined ? Number.NaN : of.largest(key, leaving[cell] as number)
+      }
+      case "last": {
+        const position = lasts.get(column)?.[key] ?? -1
+        const inside = position >= (leaving[cell] as number)
+        return inside ? (columns[column]?.[position] ?? Number.NaN) : Number.NaN
+      }
+    }
+  }
   const read: Sweep["read"] = (key, into, row) => {
     for (let o = 0; o < readers.length; o++) {
-      const cell = key * width + (windowOf[o] as number)
-      const value = (readers[o] as Reader)(key, cell, leaving[cell] as number)
-      ;(into[o] as Float64Array)[row] = value
+      ;(into[o] as Float64Array)[row] = readOne(key, readers[o] as Reader)
     }
   }
 

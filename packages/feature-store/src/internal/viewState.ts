@@ -35,21 +35,31 @@ export interface ViewState {
   readonly sweep: () => Sweep.Sweep
 }
 
-const compare = ({ op, value }: Predicate): ((x: number) => boolean) => {
+const holds = (x: number, { op, value }: Predicate): boolean => {
   switch (op) {
     case ">":
-      return (x) => x > value
+      return x > value
     case ">=":
-      return (x) => x >= value
+      return x >= value
     case "<":
-      return (x) => x < value
+      return x < value
     case "<=":
-      return (x) => x <= value
+      return x <= value
     case "==":
-      return (x) => x === value
+      return x === value
     case "!=":
-      return (x) => x !== value
+      return x !== value
   }
+}
+
+/** 1 where the comparison holds, 0 where it does not, NaN where there is no value. */
+const flags = (values: Float64Array, where: Predicate): Float64Array => {
+  const out = new Float64Array(values.length)
+  for (let i = 0; i < out.length; i++) {
+    const x = values[i] as number
+    out[i] = x !== x ? x : holds(x, where) ? 1 : 0
+  }
+  return out
 }
 
 /** The columns a view reads and how. */
@@ -84,13 +94,8 @@ export const make = Effect.fnUntraced(function* (
   const joinKeys = Object.keys(view.entity.joinKeys)
   const keys = Keys.make(joinKeys.map((_, i) => asKeys(loaded[2 + i] as SourceColumn)))
   const event = timeAt(0)
-  let created = timeAt(1)
-  if (keys.rows.includes(-1)) {
-    // An event without a complete key belongs to no entity.
-    created = created.map((c, row) => ((keys.rows[row] as number) < 0 ? Number.NaN : c))
-  }
-  const key = keys.rows.includes(-1) ? keys.rows.map((k) => Math.max(0, k)) : keys.rows
-  const index = EventIndex.make({ key, keys: keys.size, event, created })
+  const created = timeAt(1)
+  const index = EventIndex.make({ key: keys.rows, keys: keys.size, event, created })
 
   const latest = Object.entries(view.columns).map(([name, type], i): Latest => {
     const column = loaded[2 + joinKeys.length + i] as SourceColumn
@@ -98,14 +103,14 @@ export const make = Effect.fnUntraced(function* (
       const values = numbersOf(name)
       return {
         name,
-        values: EventIndex.gather(index, (row) => values[row] as number),
+        values: EventIndex.gather(index, values),
         texts: undefined,
       }
     }
     const { codes, values } = column.values
     return {
       name,
-      values: EventIndex.gather(index, (row) => codes[row] as number),
+      values: EventIndex.gather(index, codes),
       texts: values as ReadonlyArray<string>,
     }
   })
@@ -121,24 +126,23 @@ export const make = Effect.fnUntraced(function* (
       if (known !== undefined) at = known
       else {
         const values = numbersOf(where?.column ?? (column as string))
-        const test = where === undefined ? undefined : compare(where)
-        const value = (row: number): number => {
-          const x = values[row] as number
-          return test === undefined || x !== x ? x : test(x) ? 1 : 0
-        }
-        at = columns.push(EventIndex.gather(index, value)) - 1
+        at =
+          columns.push(
+            EventIndex.gather(index, where === undefined ? values : flags(values, where)),
+          ) - 1
         columnAt.set(id, at)
       }
     }
     for (const window of windows) outputs.push({ operation, column: at, window: toMicros(window) })
   }
+  const compiled = Sweep.compile(index, columns, outputs)
   return {
     view,
     revision: source.revision,
     keys,
     index,
     latest,
-    sweep: () => Sweep.make(index, columns, outputs),
+    sweep: () => Sweep.start(compiled),
   }
 })
 

@@ -1,5 +1,5 @@
 /** Slow, obvious versions of what the kernels compute. */
-import type { Operation } from "../../src/internal/sweep.ts"
+import type { Operation } from "../../src/Aggregate.ts"
 
 export interface Event {
   readonly key: number

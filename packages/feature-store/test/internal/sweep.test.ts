@@ -35,8 +35,11 @@ const indexOf = (events: ReadonlyArray<Oracle.Event>) =>
 
 const sweepOf = (events: ReadonlyArray<Oracle.Event>) => {
   const index = indexOf(events)
-  const values = EventIndex.gather(index, (row) => (events[row] as Oracle.Event).value)
-  return { index, sweep: Sweep.make(index, [values], outputs) }
+  const values = EventIndex.gather(
+    index,
+    Float64Array.from(events, ({ value }) => value),
+  )
+  return { index, sweep: Sweep.start(Sweep.compile(index, [values], outputs)) }
 }
 
 const known = (raw: ReadonlyArray<{ key: number; event: number; lag: number; value: number }>) =>
