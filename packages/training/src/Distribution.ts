@@ -7,7 +7,12 @@ import * as Schema from "effect/Schema"
 
 const range = { low: Schema.Finite, high: Schema.Finite, log: Schema.Boolean }
 
-const isUsable = (a: { readonly low: number; readonly high: number; readonly log: boolean; readonly step: number | null }) => {
+const isUsable = (a: {
+  readonly low: number
+  readonly high: number
+  readonly log: boolean
+  readonly step: number | null
+}) => {
   if (a.low > a.high) return `low ${a.low} is above high ${a.high}`
   if (a.step !== null && a.step <= 0) return `step ${a.step} is not above 0`
   if (a.log && a.low <= 0) return `a log distribution needs low above 0, not ${a.low}`
@@ -19,15 +24,28 @@ export const FloatDistribution = Schema.Struct({
   name: Schema.Literal("FloatDistribution"),
   attributes: Schema.Struct({ ...range, step: Schema.NullOr(Schema.Finite) })
     .check(Schema.makeFilter(isUsable))
-    .check(Schema.makeFilter((a) => (a.log && a.step !== null ? "log and step exclude each other" : undefined))),
+    .check(
+      Schema.makeFilter((a) =>
+        a.log && a.step !== null ? "log and step exclude each other" : undefined,
+      ),
+    ),
 })
 
 /** Whole numbers in [low, high], uniform or log-uniform, `step` apart. */
 export const IntDistribution = Schema.Struct({
   name: Schema.Literal("IntDistribution"),
-  attributes: Schema.Struct({ low: Schema.Int, high: Schema.Int, log: Schema.Boolean, step: Schema.Int })
+  attributes: Schema.Struct({
+    low: Schema.Int,
+    high: Schema.Int,
+    log: Schema.Boolean,
+    step: Schema.Int,
+  })
     .check(Schema.makeFilter(isUsable))
-    .check(Schema.makeFilter((a) => (a.log && a.step !== 1 ? "a log distribution of integers has step 1" : undefined))),
+    .check(
+      Schema.makeFilter((a) =>
+        a.log && a.step !== 1 ? "a log distribution of integers has step 1" : undefined,
+      ),
+    ),
 })
 
 /** One of several values. */
@@ -39,7 +57,11 @@ export const CategoricalDistribution = Schema.Struct({
 })
 
 /** Schema of a distribution. */
-export const Distribution = Schema.Union([FloatDistribution, IntDistribution, CategoricalDistribution])
+export const Distribution = Schema.Union([
+  FloatDistribution,
+  IntDistribution,
+  CategoricalDistribution,
+])
 
 /** A distribution of one hyper-parameter. */
 export type Distribution = typeof Distribution.Type

@@ -36,14 +36,21 @@ export interface Selection {
  * there is no row or no feature.
  */
 export const make = (
-  input: Omit<Frame, "rows" | "categorical"> & { readonly categorical?: ReadonlyArray<string> | undefined },
+  input: Omit<Frame, "rows" | "categorical"> & {
+    readonly categorical?: ReadonlyArray<string> | undefined
+  },
 ): Effect.Effect<Frame, TrainingError> => {
   const { features, columns, label, categorical = [] } = input
   const fail = (field: string, message: string) => Effect.fail(invalid(field, message))
-  if (features.length === 0) return fail("features", "A frame needs at least one feature; name the columns to learn from.")
-  if (new Set(features).size !== features.length) return fail("features", "Feature names repeat; name each column once.")
+  if (features.length === 0)
+    return fail("features", "A frame needs at least one feature; name the columns to learn from.")
+  if (new Set(features).size !== features.length)
+    return fail("features", "Feature names repeat; name each column once.")
   if (columns.length !== features.length) {
-    return fail("columns", `There are ${columns.length} columns for ${features.length} features; give one for each.`)
+    return fail(
+      "columns",
+      `There are ${columns.length} columns for ${features.length} features; give one for each.`,
+    )
   }
   if (label.length === 0) return fail("label", "The frame has no rows; training needs data.")
   const short = columns.findIndex((column) => column.length !== label.length)
@@ -54,10 +61,14 @@ export const make = (
     )
   }
   const unknown = categorical.find((name) => !features.includes(name))
-  if (unknown !== undefined) return fail("categorical", `${unknown} is not among the features; categorical names features.`)
+  if (unknown !== undefined)
+    return fail("categorical", `${unknown} is not among the features; categorical names features.`)
   const bad = label.findIndex((y) => !Number.isFinite(y))
   if (bad >= 0) {
-    return fail(`label[${bad}]`, `The label of row ${bad} is ${label[bad]}; drop rows without a finite label before training.`)
+    return fail(
+      `label[${bad}]`,
+      `The label of row ${bad} is ${label[bad]}; drop rows without a finite label before training.`,
+    )
   }
   return Effect.succeed({ rows: label.length, features, columns, label, categorical })
 }
@@ -68,7 +79,10 @@ export const make = (
  *
  * Fails with `InvalidInput` for a missing column, a type that is no number, or a null label.
  */
-export const fromDataset = Effect.fnUntraced(function* (dataset: Dataset.Dataset, selection: Selection) {
+export const fromDataset = Effect.fnUntraced(function* (
+  dataset: Dataset.Dataset,
+  selection: Selection,
+) {
   const names = [...selection.features, selection.label]
   const columns: Array<{ readonly index: number; readonly made: ColumnBuilder }> = []
   for (const [i, name] of names.entries()) {
@@ -97,11 +111,19 @@ export const fromDataset = Effect.fnUntraced(function* (dataset: Dataset.Dataset
         }
       }),
     ),
-    Effect.mapError((cause) => new TrainingError({
-      reason: cause.reason === "Unavailable" || cause.reason === "Corrupt" || cause.reason === "NotFound" ? cause.reason : "Internal",
-      message: `The dataset could not be read: ${cause.message}`,
-      cause,
-    })),
+    Effect.mapError(
+      (cause) =>
+        new TrainingError({
+          reason:
+            cause.reason === "Unavailable" ||
+            cause.reason === "Corrupt" ||
+            cause.reason === "NotFound"
+              ? cause.reason
+              : "Internal",
+          message: `The dataset could not be read: ${cause.message}`,
+          cause,
+        }),
+    ),
   )
   const values = columns.map(({ made }) => made.finish())
   return yield* make({

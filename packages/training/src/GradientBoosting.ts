@@ -13,7 +13,11 @@ import { Worker } from "node:worker_threads"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Frame } from "./Frame.ts"
-import type { BoostingSettings, CoordinatorData, CoordinatorMessage } from "./internal/gbdt-protocol.ts"
+import type {
+  BoostingSettings,
+  CoordinatorData,
+  CoordinatorMessage,
+} from "./internal/gbdt-protocol.ts"
 import { compileKernel } from "./internal/kernel.ts"
 import { treesToOnnx } from "./internal/onnx-trees.ts"
 import { outputOf, signatureOf } from "./internal/signature.ts"
@@ -28,7 +32,8 @@ export const name = "gradient-boosting"
 const positive = Schema.Finite.check(Schema.isGreaterThan(0))
 const atLeastZero = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
 const fraction = Schema.Finite.check(Schema.isGreaterThan(0), Schema.isLessThanOrEqualTo(1))
-const integer = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
+const integer = (minimum: number, maximum: number) =>
+  Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 
 /** Schema of the hyper-parameters; the defaults are LightGBM's. */
 export const Params = Schema.Struct({
@@ -102,31 +107,50 @@ const checkFrames = (train: Frame, validation: Frame | undefined, settings: Boos
   if (settings.objective === "binary") {
     const other = train.label.findIndex((y) => y !== 0 && y !== 1)
     if (other >= 0) {
-      return invalid(`label[${other}]`, `The label of row ${other} is ${train.label[other]}; binary labels are 0 and 1.`)
+      return invalid(
+        `label[${other}]`,
+        `The label of row ${other} is ${train.label[other]}; binary labels are 0 and 1.`,
+      )
     }
     const first = train.label[0]
     if (train.label.every((y) => y === first)) {
       return invalid("label", `Every label is ${first}; a classifier needs rows of both classes.`)
     }
-    if (settings.metric === "rmse") return invalid("params.metric", "rmse is a regression metric; use auc or logloss.")
+    if (settings.metric === "rmse")
+      return invalid("params.metric", "rmse is a regression metric; use auc or logloss.")
   } else if (settings.metric !== "rmse") {
     return invalid("params.metric", `${settings.metric} is a binary metric; use rmse.`)
   }
   if (validation === undefined) {
     if (settings.earlyStoppingRounds === 0) return undefined
-    return invalid("validation", "earlyStoppingRounds needs a validation frame; give one, or set it to 0.")
+    return invalid(
+      "validation",
+      "earlyStoppingRounds needs a validation frame; give one, or set it to 0.",
+    )
   }
   if (validation.features.join("\u0000") !== train.features.join("\u0000")) {
-    return invalid("validation.features", "The validation frame must have the training frame's features, in its order.")
+    return invalid(
+      "validation.features",
+      "The validation frame must have the training frame's features, in its order.",
+    )
   }
   return undefined
 }
 
 /** Runs the coordinator thread; interruption ends it and its helpers. */
 const runLearner = (data: CoordinatorData, train: Frame, options: FitOptions) =>
-  Effect.callback<{ readonly ensemble: TreeEnsemble; readonly steps: number; readonly metrics: ReadonlyArray<Readonly<Record<string, number>>> }, TrainingError>((resume) => {
+  Effect.callback<
+    {
+      readonly ensemble: TreeEnsemble
+      readonly steps: number
+      readonly metrics: ReadonlyArray<Readonly<Record<string, number>>>
+    },
+    TrainingError
+  >((resume) => {
     const extension = import.meta.url.endsWith(".ts") ? "ts" : "js"
-    const worker = new Worker(new URL(`./internal/gbdt-worker.${extension}`, import.meta.url), { workerData: data })
+    const worker = new Worker(new URL(`./internal/gbdt-worker.${extension}`, import.meta.url), {
+      workerData: data,
+    })
     const metrics: Array<Readonly<Record<string, number>>> = []
     const fail = (error: TrainingError) => resume(Effect.fail(error))
     worker.on("message", (message: CoordinatorMessage) => {
@@ -139,7 +163,11 @@ const runLearner = (data: CoordinatorData, train: Frame, options: FitOptions) =>
         case "iteration": {
           const { iteration, iterations } = message.iteration
           metrics.push(message.iteration.metrics)
-          return options.onProgress?.({ step: iteration, steps: iterations, metrics: message.iteration.metrics })
+          return options.onProgress?.({
+            step: iteration,
+            steps: iterations,
+            metrics: message.iteration.metrics,
+          })
         }
         case "invalid":
           return fail(invalid(message.field, message.message))
@@ -153,14 +181,27 @@ const runLearner = (data: CoordinatorData, train: Frame, options: FitOptions) =>
             }),
           )
         case "done":
-          return resume(Effect.succeed({ ensemble: message.ensemble, steps: message.bestIteration, metrics }))
+          return resume(
+            Effect.succeed({ ensemble: message.ensemble, steps: message.bestIteration, metrics }),
+          )
       }
     })
     worker.once("error", (cause) =>
-      fail(new TrainingError({ reason: "Internal", message: `The tree learner failed: ${cause.message}`, cause })),
+      fail(
+        new TrainingError({
+          reason: "Internal",
+          message: `The tree learner failed: ${cause.message}`,
+          cause,
+        }),
+      ),
     )
     worker.once("exit", (code) =>
-      fail(new TrainingError({ reason: "Internal", message: `The tree learner's thread ended early with code ${code}.` })),
+      fail(
+        new TrainingError({
+          reason: "Internal",
+          message: `The tree learner's thread ended early with code ${code}.`,
+        }),
+      ),
     )
     return Effect.promise(() => worker.terminate())
   })
@@ -191,13 +232,16 @@ export interface FittedTrees extends Fitted {
  * ```
  */
 export const fit = Effect.fnUntraced(function* (train: Frame, options: FitOptions) {
-  const params = yield* Schema.decodeUnknownEffect(Params)(options.params, { onExcessProperty: "error" }).pipe(
-    Effect.mapError((cause) => invalid("params", `Parameters of ${name}: ${cause.message}`)),
-  )
+  const params = yield* Schema.decodeUnknownEffect(Params)(options.params, {
+    onExcessProperty: "error",
+  }).pipe(Effect.mapError((cause) => invalid("params", `Parameters of ${name}: ${cause.message}`)))
   const settings = settingsOf(params)
   const problem = checkFrames(train, options.validation, settings)
   if (problem !== undefined) return yield* problem
-  const threads = Math.max(1, Math.min(Math.floor(options.threads ?? 1), availableParallelism(), 64))
+  const threads = Math.max(
+    1,
+    Math.min(Math.floor(options.threads ?? 1), availableParallelism(), 64),
+  )
   const module = yield* Effect.tryPromise({
     try: compileKernel,
     catch: (cause) =>

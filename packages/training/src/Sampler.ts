@@ -42,7 +42,9 @@ interface Range {
   readonly step: number
 }
 
-const rangeOf = (distribution: Exclude<Distribution, { readonly name: "CategoricalDistribution" }>): Range => {
+const rangeOf = (
+  distribution: Exclude<Distribution, { readonly name: "CategoricalDistribution" }>,
+): Range => {
   const { low, high, log, step } = distribution.attributes
   const isInt = distribution.name === "IntDistribution"
   const half = step === null ? 0 : step / 2
@@ -62,7 +64,9 @@ const rangeOf = (distribution: Exclude<Distribution, { readonly name: "Categoric
     high: lastOnGrid + half,
     to: (value) => value,
     from: (x) =>
-      step === null ? clamp(x) : Math.min(lastOnGrid, Math.max(low, low + Math.round((x - low) / step) * step)),
+      step === null
+        ? clamp(x)
+        : Math.min(lastOnGrid, Math.max(low, low + Math.round((x - low) / step) * step)),
     step: step ?? 0,
   }
 }
@@ -82,7 +86,9 @@ const entriesOf = (space: Space): ReadonlyArray<readonly [string, Distribution]>
 /** Independent draws from the distributions. */
 export const random: Sampler = ({ space, seed, index }) => {
   const source = makeRandom(seedOf(seed, 21, index))
-  return Object.fromEntries(entriesOf(space).map(([name, distribution]) => [name, drawUniform(distribution, source)]))
+  return Object.fromEntries(
+    entriesOf(space).map(([name, distribution]) => [name, drawUniform(distribution, source)]),
+  )
 }
 
 /** One parameter's part of a Parzen mixture: a draw from component k, and its log density. */
@@ -91,7 +97,10 @@ interface Marginal {
   readonly log: (component: number, value: Value) => number
 }
 
-const categoricalMarginal = (choices: ReadonlyArray<Value>, seen: ReadonlyArray<Value>): Marginal => {
+const categoricalMarginal = (
+  choices: ReadonlyArray<Value>,
+  seen: ReadonlyArray<Value>,
+): Marginal => {
   const prior = 1 / (seen.length + 1)
   const rows = [...seen.map((value) => choices.indexOf(value)), -1].map((hit) => {
     const weights = choices.map((_, i) => prior / choices.length + (i === hit ? 1 : 0))
@@ -111,7 +120,10 @@ const categoricalMarginal = (choices: ReadonlyArray<Value>, seen: ReadonlyArray<
 
 const numericMarginal = (range: Range, seen: ReadonlyArray<number>): Marginal => {
   const width = range.high - range.low
-  const mus = [...seen.map((value) => Math.min(range.high, Math.max(range.low, range.to(value)))), (range.low + range.high) / 2]
+  const mus = [
+    ...seen.map((value) => Math.min(range.high, Math.max(range.low, range.to(value)))),
+    (range.low + range.high) / 2,
+  ]
   const order = mus.map((_, i) => i).sort((a, b) => (mus[a] ?? 0) - (mus[b] ?? 0) || a - b)
   const sigmas = mus.map(() => width)
   const least = width / Math.min(100, 1 + mus.length)
@@ -119,7 +131,8 @@ const numericMarginal = (range: Range, seen: ReadonlyArray<number>): Marginal =>
     // The last component is the prior, as wide as the range.
     if (component === mus.length - 1) return
     const at = mus[component] ?? 0
-    const gap = (other: number | undefined) => (other === undefined ? 0 : Math.abs((mus[other] ?? at) - at))
+    const gap = (other: number | undefined) =>
+      other === undefined ? 0 : Math.abs((mus[other] ?? at) - at)
     const widest = Math.max(gap(order[rank - 1]), gap(order[rank + 1]))
     sigmas[component] = Math.min(width, Math.max(least, widest))
   })
@@ -143,7 +156,9 @@ const numericMarginal = (range: Range, seen: ReadonlyArray<number>): Marginal =>
 /** Older trials count less once there are more than 25. */
 const weightsOf = (n: number): ReadonlyArray<number> => {
   const old = Math.max(0, n - 25)
-  const ramp = Array.from({ length: old }, (_, i) => (old === 1 ? 1 / n : 1 / n + (i * (1 - 1 / n)) / (old - 1)))
+  const ramp = Array.from({ length: old }, (_, i) =>
+    old === 1 ? 1 / n : 1 / n + (i * (1 - 1 / n)) / (old - 1),
+  )
   const raw = [...ramp, ...Array.from({ length: n - old }, () => 1), 1]
   const total = raw.reduce((sum, weight) => sum + weight, 0)
   return raw.map((weight) => weight / total)
@@ -162,12 +177,20 @@ const mixtureOf = (space: Space, trials: ReadonlyArray<Observation>) => {
   return {
     draw: (source: Random): Params => {
       let rest = source.uniform()
-      const component = Math.max(0, weights.findIndex((weight) => (rest -= weight) < 0))
-      return Object.fromEntries(marginals.map(({ name, marginal }) => [name, marginal.draw(component, source)]))
+      const component = Math.max(
+        0,
+        weights.findIndex((weight) => (rest -= weight) < 0),
+      )
+      return Object.fromEntries(
+        marginals.map(({ name, marginal }) => [name, marginal.draw(component, source)]),
+      )
     },
     log: (params: Params): number => {
       const parts = weights.map((weight, k) =>
-        marginals.reduce((sum, { name, marginal }) => sum + marginal.log(k, params[name] ?? ""), Math.log(weight)),
+        marginals.reduce(
+          (sum, { name, marginal }) => sum + marginal.log(k, params[name] ?? ""),
+          Math.log(weight),
+        ),
       )
       const most = Math.max(...parts)
       return most + Math.log(parts.reduce((sum, part) => sum + Math.exp(part - most), 0))
@@ -186,10 +209,18 @@ export const tpe: Sampler = (situation) => {
   const { space, seed, index, history } = situation
   const complete = history.filter(({ value }) => Number.isFinite(value))
   if (complete.length < startupTrials || Object.keys(space).length === 0) return random(situation)
-  const ranked = complete.map((_, i) => i).sort((a, b) => (complete[a]?.value ?? 0) - (complete[b]?.value ?? 0) || a - b)
+  const ranked = complete
+    .map((_, i) => i)
+    .sort((a, b) => (complete[a]?.value ?? 0) - (complete[b]?.value ?? 0) || a - b)
   const good = new Set(ranked.slice(0, Math.min(Math.ceil(0.1 * complete.length), 25)))
-  const below = mixtureOf(space, complete.filter((_, i) => good.has(i)))
-  const above = mixtureOf(space, complete.filter((_, i) => !good.has(i)))
+  const below = mixtureOf(
+    space,
+    complete.filter((_, i) => good.has(i)),
+  )
+  const above = mixtureOf(
+    space,
+    complete.filter((_, i) => !good.has(i)),
+  )
   const source = makeRandom(seedOf(seed, 22, index))
   let best = below.draw(source)
   let bestScore = below.log(best) - above.log(best)

@@ -14,7 +14,10 @@ import type { TrainingError } from "./TrainingError.ts"
 
 const ParamValue = Schema.Union([Schema.String, Schema.Finite, Schema.Boolean])
 
-const Input = Schema.Struct({ ...Dataset.DatasetRef.fields, context: Schema.optionalKey(Schema.String) })
+const Input = Schema.Struct({
+  ...Dataset.DatasetRef.fields,
+  context: Schema.optionalKey(Schema.String),
+})
 
 const common = {
   /** Experiment of the run tracker that holds the runs. */
@@ -109,6 +112,7 @@ const frameOf = (data: Dataset.Dataset | Frame.Frame, selection: object) =>
 /** The frames of a request. */
 export const framesOf = Effect.fnUntraced(function* (data: Data) {
   const train = yield* frameOf(data.train, data)
-  const validation = data.validation === undefined ? undefined : yield* frameOf(data.validation, data)
+  const validation =
+    data.validation === undefined ? undefined : yield* frameOf(data.validation, data)
   return { train, validation }
 })

@@ -81,7 +81,9 @@ type Settings = typeof FitSettings.Type
 
 const make = Effect.fnUntraced(function* (options: Options) {
   const tracker = yield* RunTracker.RunTracker
-  const trainers = new Map((options.trainers ?? [GradientBoosting.trainer]).map((trainer) => [trainer.name, trainer]))
+  const trainers = new Map(
+    (options.trainers ?? [GradientBoosting.trainer]).map((trainer) => [trainer.name, trainer]),
+  )
   const directory = resolve(options.directory ?? ".ashlar/training")
   const granted = options.threads ?? availableParallelism()
 
@@ -95,20 +97,41 @@ const make = Effect.fnUntraced(function* (options: Options) {
     }
     const { train, validation } = yield* framesOf(data)
     const inputs = []
-    for (const [context, frame] of [["training", train], ["validation", validation]] as const) {
+    for (const [context, frame] of [
+      ["training", train],
+      ["validation", validation],
+    ] as const) {
       if (frame === undefined) continue
       const digest = yield* Frame.digest(frame)
-      inputs.push({ name: context, uri: `ashlar-frame:${digest}`, digest, rows: frame.rows, context })
+      inputs.push({
+        name: context,
+        uri: `ashlar-frame:${digest}`,
+        digest,
+        rows: frame.rows,
+        context,
+      })
     }
     const threads = Math.max(1, Math.min(settings.threads ?? granted, granted))
-    return { trainer, train, validation, threads, inputs, digests: inputs.map(({ digest }) => digest) }
+    return {
+      trainer,
+      train,
+      validation,
+      threads,
+      inputs,
+      digests: inputs.map(({ digest }) => digest),
+    }
   })
   type Prepared = Effect.Success<ReturnType<typeof prepare>>
 
   const specOf = (
     settings: Settings,
     prepared: Prepared,
-    trial: { readonly index: number; readonly params: Params; readonly seed: number; readonly parentRunId?: string },
+    trial: {
+      readonly index: number
+      readonly params: Params
+      readonly seed: number
+      readonly parentRunId?: string
+    },
   ): TrialSpec => {
     const identity = Digest.ofJson([
       settings.experiment,
@@ -133,7 +156,11 @@ const make = Effect.fnUntraced(function* (options: Options) {
     }
   }
 
-  const fitOptions = (prepared: Prepared, spec: TrialSpec, onProgress: FitOptions["onProgress"]): FitOptions => ({
+  const fitOptions = (
+    prepared: Prepared,
+    spec: TrialSpec,
+    onProgress: FitOptions["onProgress"],
+  ): FitOptions => ({
     params: spec.params,
     seed: spec.seed,
     validation: prepared.validation,
@@ -141,7 +168,11 @@ const make = Effect.fnUntraced(function* (options: Options) {
     onProgress,
   })
 
-  const complete = Effect.fnUntraced(function* (prepared: Prepared, spec: TrialSpec, result: TrialResult) {
+  const complete = Effect.fnUntraced(function* (
+    prepared: Prepared,
+    spec: TrialSpec,
+    result: TrialResult,
+  ) {
     const options = fitOptions(prepared, spec, undefined)
     const model: TrainedModel = {
       runId: result.runId,
@@ -155,9 +186,20 @@ const make = Effect.fnUntraced(function* (options: Options) {
   const fit = Effect.fnUntraced(function* (request: FitRequest) {
     const settings = yield* decode(FitSettings, request)
     const prepared = yield* prepare(settings, request)
-    const spec = specOf(settings, prepared, { index: 0, params: settings.params ?? {}, seed: settings.seed })
-    const onProgress: FitOptions["onProgress"] = (progress) => request.onProgress?.({ ...progress, trial: 0, trials: 1 })
-    const result = yield* runTrial(tracker, prepared.trainer, spec, prepared.train, fitOptions(prepared, spec, onProgress))
+    const spec = specOf(settings, prepared, {
+      index: 0,
+      params: settings.params ?? {},
+      seed: settings.seed,
+    })
+    const onProgress: FitOptions["onProgress"] = (progress) =>
+      request.onProgress?.({ ...progress, trial: 0, trials: 1 })
+    const result = yield* runTrial(
+      tracker,
+      prepared.trainer,
+      spec,
+      prepared.train,
+      fitOptions(prepared, spec, onProgress),
+    )
     return yield* complete(prepared, spec, result)
   })
 
@@ -165,18 +207,25 @@ const make = Effect.fnUntraced(function* (options: Options) {
     const settings = yield* decode(SearchSettings, request)
     const prepared = yield* prepare(settings, request)
     if (prepared.validation === undefined) {
-      return yield* invalid("validation", "A search compares trials on validation data; give a validation dataset.")
+      return yield* invalid(
+        "validation",
+        "A search compares trials on validation data; give a validation dataset.",
+      )
     }
     const { metric, trials: count } = settings
-    const sign = (settings.direction ?? (metric === "auc" ? "maximize" : "minimize")) === "maximize" ? -1 : 1
+    const sign =
+      (settings.direction ?? (metric === "auc" ? "maximize" : "minimize")) === "maximize" ? -1 : 1
     const sampler = settings.sampler === "random" ? random : tpe
     const parent = yield* startParent(tracker, settings)
     const trials: Array<Trial> = []
     const history: Array<Observation> = []
-    let best: { readonly spec: TrialSpec; readonly result: TrialResult; readonly value: number } | undefined
+    let best:
+      | { readonly spec: TrialSpec; readonly result: TrialResult; readonly value: number }
+      | undefined
     for (let index = 0; index < count; index++) {
       const searched =
-        settings.enqueue?.[index] ?? sampler({ space: settings.space, seed: settings.seed, index, history })
+        settings.enqueue?.[index] ??
+        sampler({ space: settings.space, seed: settings.seed, index, history })
       const params = { ...settings.params, ...searched }
       const seed = seedOf(settings.seed, 23, index)
       const spec = specOf(settings, prepared, { index, params, seed, parentRunId: parent.runId })
@@ -195,11 +244,15 @@ const make = Effect.fnUntraced(function* (options: Options) {
       }
       const value = sign * (measured ?? Number.NaN)
       history.push({ params, value })
-      if (Number.isFinite(value) && (best === undefined || value < best.value)) best = { spec, result, value }
+      if (Number.isFinite(value) && (best === undefined || value < best.value))
+        best = { spec, result, value }
     }
     if (best === undefined) {
       yield* finishParent(tracker, parent, "FAILED", {})
-      return yield* invalid("space", "Every trial failed: the trainer refused their parameters. Narrow the space.")
+      return yield* invalid(
+        "space",
+        "Every trial failed: the trainer refused their parameters. Narrow the space.",
+      )
     }
     const model = yield* complete(prepared, best.spec, best.result)
     yield* finishParent(tracker, parent, "FINISHED", { "ashlar.best_run": model.runId })
@@ -211,15 +264,30 @@ const make = Effect.fnUntraced(function* (options: Options) {
 })
 
 const recorded = <A>(effect: Effect.Effect<A, RunTracker.RunTrackerError>) =>
-  Effect.mapError(effect, (cause) => new TrainingError({ reason: "Unavailable", message: `The search could not be recorded: ${cause.message}`, cause }))
+  Effect.mapError(
+    effect,
+    (cause) =>
+      new TrainingError({
+        reason: "Unavailable",
+        message: `The search could not be recorded: ${cause.message}`,
+        cause,
+      }),
+  )
 
-const startParent = (tracker: RunTracker.RunTracker["Service"], settings: typeof SearchSettings.Type) =>
+const startParent = (
+  tracker: RunTracker.RunTracker["Service"],
+  settings: typeof SearchSettings.Type,
+) =>
   recorded(
     tracker.startRun({
       experiment: settings.experiment,
       name: `search-${settings.trainer}`,
       key: Digest.ofJson(["search", settings.key, settings.trainer]),
-      params: { trials: settings.trials, sampler: settings.sampler ?? "tpe", metric: settings.metric },
+      params: {
+        trials: settings.trials,
+        sampler: settings.sampler ?? "tpe",
+        metric: settings.metric,
+      },
       tags: { ...settings.tags, "ashlar.trainer": settings.trainer, "ashlar.key": settings.key },
       seed: settings.seed,
       ...(settings.codeVersion === undefined ? {} : { codeVersion: settings.codeVersion }),
@@ -247,5 +315,7 @@ export const fit = (request: FitRequest): Effect.Effect<TrainedModel, TrainingEr
   Effect.flatMap(Training, (training) => training.fit(request))
 
 /** {@link Training}'s `search`, from the context. */
-export const search = (request: SearchRequest): Effect.Effect<SearchResult, TrainingError, Training> =>
+export const search = (
+  request: SearchRequest,
+): Effect.Effect<SearchResult, TrainingError, Training> =>
   Effect.flatMap(Training, (training) => training.search(request))

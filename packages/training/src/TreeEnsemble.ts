@@ -46,7 +46,9 @@ interface Compiled {
 const compile = (tree: Tree): Compiled => ({
   feature: Int32Array.from(tree.feature),
   threshold: Float32Array.from(tree.threshold),
-  children: Int32Array.from(tree.feature.flatMap((_, i) => [tree.right[i] ?? -1, tree.left[i] ?? -1])),
+  children: Int32Array.from(
+    tree.feature.flatMap((_, i) => [tree.right[i] ?? -1, tree.left[i] ?? -1]),
+  ),
   flags: Uint8Array.from(
     tree.feature,
     (_, i) => (tree.missingLeft[i] === true ? 1 : 0) | (tree.categories[i] === null ? 0 : 2),
@@ -59,7 +61,10 @@ const compile = (tree: Tree): Compiled => ({
  * Raw scores (log-odds or values), one for each row, of float32 columns in the order of
  * `ensemble.features`. NaN is a missing value.
  */
-export const scores = (ensemble: TreeEnsemble, columns: ReadonlyArray<Float32Array>): Float64Array => {
+export const scores = (
+  ensemble: TreeEnsemble,
+  columns: ReadonlyArray<Float32Array>,
+): Float64Array => {
   const rows = columns[0]?.length ?? 0
   const out = new Float64Array(rows).fill(ensemble.baseScore)
   for (const tree of ensemble.trees) {
@@ -83,7 +88,10 @@ export const scores = (ensemble: TreeEnsemble, columns: ReadonlyArray<Float32Arr
 }
 
 /** Predictions, one for each row: the probability of label 1 of a binary model, the value of a regression. */
-export const predict = (ensemble: TreeEnsemble, columns: ReadonlyArray<Float32Array>): Float64Array => {
+export const predict = (
+  ensemble: TreeEnsemble,
+  columns: ReadonlyArray<Float32Array>,
+): Float64Array => {
   const out = scores(ensemble, columns)
   if (ensemble.objective === "regression") return out
   for (let i = 0; i < out.length; i++) out[i] = 1 / (1 + Math.exp(-(out[i] as number)))
@@ -94,7 +102,9 @@ export const predict = (ensemble: TreeEnsemble, columns: ReadonlyArray<Float32Ar
 export const importance = (ensemble: TreeEnsemble): Readonly<Record<string, number>> => {
   const gains = ensemble.features.map(() => 0)
   for (const tree of ensemble.trees) {
-    tree.feature.forEach((feature, i) => (gains[feature] = (gains[feature] ?? 0) + (tree.gain[i] ?? 0)))
+    tree.feature.forEach(
+      (feature, i) => (gains[feature] = (gains[feature] ?? 0) + (tree.gain[i] ?? 0)),
+    )
   }
   const total = gains.reduce((sum, gain) => sum + gain, 0)
   return Object.fromEntries(

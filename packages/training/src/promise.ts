@@ -17,7 +17,8 @@ export interface Options<E = never> extends Training.Options {
 }
 
 /** The service with promises: each method takes `{ signal }` after its request. */
-export type TrainingFacade<E = never> = Facade<Training.Training["Service"]> & Handle<Training.Training, E>
+export type TrainingFacade<E = never> = Facade<Training.Training["Service"]> &
+  Handle<Training.Training, E>
 
 /** Makes a training service that `await using` closes. Rejects with the tracker's error when it cannot start. */
 export const make = <E = never>({ tracker, ...options }: Options<E>): Promise<TrainingFacade<E>> =>

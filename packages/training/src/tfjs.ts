@@ -20,7 +20,8 @@ import { invalid, TrainingError } from "./TrainingError.ts"
 /** Name of the trainer. */
 export const name = "tfjs-mlp"
 
-const integer = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
+const integer = (minimum: number, maximum: number) =>
+  Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 
 /** Schema of the hyper-parameters. */
 export const Params = Schema.Struct({
@@ -65,9 +66,15 @@ interface Trained {
 const runThread = (data: MlpData, options: FitOptions) =>
   Effect.callback<Trained, TrainingError>((resume) => {
     const extension = import.meta.url.endsWith(".ts") ? "ts" : "js"
-    const worker = new Worker(new URL(`./internal/tfjs-worker.${extension}`, import.meta.url), { workerData: data })
+    const worker = new Worker(new URL(`./internal/tfjs-worker.${extension}`, import.meta.url), {
+      workerData: data,
+    })
     const fail = (reason: "Unavailable" | "Internal", message: string, cause?: unknown) =>
-      resume(Effect.fail(new TrainingError({ reason, message, ...(cause === undefined ? {} : { cause }) })))
+      resume(
+        Effect.fail(
+          new TrainingError({ reason, message, ...(cause === undefined ? {} : { cause }) }),
+        ),
+      )
     worker.on("message", (message: MlpMessage) => {
       switch (message.type) {
         case "missing":
@@ -78,17 +85,28 @@ const runThread = (data: MlpData, options: FitOptions) =>
         case "diverged":
           return resume(
             Effect.fail(
-              invalid("params.learningRate", `The loss was no longer finite in epoch ${message.epoch}; lower learningRate.`),
+              invalid(
+                "params.learningRate",
+                `The loss was no longer finite in epoch ${message.epoch}; lower learningRate.`,
+              ),
             ),
           )
         case "epoch":
-          return options.onProgress?.({ step: message.epoch, steps: data.params.epochs, metrics: message.metrics })
+          return options.onProgress?.({
+            step: message.epoch,
+            steps: data.params.epochs,
+            metrics: message.metrics,
+          })
         case "done":
           return resume(Effect.succeed(message))
       }
     })
-    worker.once("error", (cause) => fail("Internal", `The network trainer failed: ${cause.message}`, cause))
-    worker.once("exit", (code) => fail("Internal", `The network trainer's thread ended early with code ${code}.`))
+    worker.once("error", (cause) =>
+      fail("Internal", `The network trainer failed: ${cause.message}`, cause),
+    )
+    worker.once("exit", (code) =>
+      fail("Internal", `The network trainer's thread ended early with code ${code}.`),
+    )
     return Effect.promise(() => worker.terminate())
   })
 
@@ -99,20 +117,32 @@ const runThread = (data: MlpData, options: FitOptions) =>
  * diverges; `Unavailable` when TensorFlow.js is not installed.
  */
 export const fit = Effect.fnUntraced(function* (train: Frame, options: FitOptions) {
-  const given = yield* Schema.decodeUnknownEffect(Params)(options.params, { onExcessProperty: "error" }).pipe(
-    Effect.mapError((cause) => invalid("params", `Parameters of ${name}: ${cause.message}`)),
-  )
+  const given = yield* Schema.decodeUnknownEffect(Params)(options.params, {
+    onExcessProperty: "error",
+  }).pipe(Effect.mapError((cause) => invalid("params", `Parameters of ${name}: ${cause.message}`)))
   const params = { ...defaults, ...given }
   const { validation } = options
   const other = train.label.findIndex((y) => y !== 0 && y !== 1)
   if (other >= 0) {
-    return yield* invalid(`label[${other}]`, `The label of row ${other} is ${train.label[other]}; binary labels are 0 and 1.`)
+    return yield* invalid(
+      `label[${other}]`,
+      `The label of row ${other} is ${train.label[other]}; binary labels are 0 and 1.`,
+    )
   }
-  if (validation !== undefined && validation.features.join("\u0000") !== train.features.join("\u0000")) {
-    return yield* invalid("validation.features", "The validation frame must have the training frame's features, in its order.")
+  if (
+    validation !== undefined &&
+    validation.features.join("\u0000") !== train.features.join("\u0000")
+  ) {
+    return yield* invalid(
+      "validation.features",
+      "The validation frame must have the training frame's features, in its order.",
+    )
   }
   if (params.earlyStoppingRounds > 0 && validation === undefined) {
-    return yield* invalid("validation", "earlyStoppingRounds needs a validation frame; give one, or set it to 0.")
+    return yield* invalid(
+      "validation",
+      "earlyStoppingRounds needs a validation frame; give one, or set it to 0.",
+    )
   }
   const { mlp, epoch, metrics } = yield* runThread(
     {
@@ -120,7 +150,10 @@ export const fit = Effect.fnUntraced(function* (train: Frame, options: FitOption
       seed: options.seed,
       columns: train.columns,
       label: train.label,
-      validation: validation === undefined ? undefined : { columns: validation.columns, label: validation.label },
+      validation:
+        validation === undefined
+          ? undefined
+          : { columns: validation.columns, label: validation.label },
     },
     options,
   )
@@ -128,7 +161,9 @@ export const fit = Effect.fnUntraced(function* (train: Frame, options: FitOption
     trainer: name,
     params: { ...params },
     steps: epoch,
-    metrics: Object.fromEntries(Object.entries(metrics).filter(([key]) => !key.startsWith("train_"))),
+    metrics: Object.fromEntries(
+      Object.entries(metrics).filter(([key]) => !key.startsWith("train_")),
+    ),
     signature: signatureOf(train.features, "probability"),
     predict: (columns) => predictMlp(mlp, columns),
     toOnnx: () => mlpToOnnx(mlp),

@@ -9,22 +9,37 @@ import { auc, bucketedAuc, logLoss, rmse } from "../src/internal/metrics.ts"
 import { frameOf } from "./data.ts"
 
 const fit = (train: Frame.Frame, options: Partial<Trainer.FitOptions> = {}) =>
-  Effect.runPromise(GradientBoosting.fit(train, { params: { iterations: 30 }, seed: 7, ...options }))
+  Effect.runPromise(
+    GradientBoosting.fit(train, { params: { iterations: 30 }, seed: 7, ...options }),
+  )
 
-const failure = (effect: Effect.Effect<unknown, TrainingError.TrainingError>) => Effect.runPromise(Effect.flip(effect))
+const failure = (effect: Effect.Effect<unknown, TrainingError.TrainingError>) =>
+  Effect.runPromise(Effect.flip(effect))
 
 describe("GradientBoosting", () => {
   it("learns waves, lines and interactions", async () => {
     const validation = frameOf({ rows: 5000, seed: 2 })
     const fitted = await fit(frameOf({ rows: 20_000 }), { validation, params: { iterations: 80 } })
     expect(fitted.metrics["auc"]).toBeGreaterThan(0.77)
-    expect(auc(validation.label, fitted.predict(validation.columns))).toBeCloseTo(fitted.metrics["auc"] ?? 0, 4)
-    expect(logLoss(validation.label, fitted.predict(validation.columns))).toBeCloseTo(fitted.metrics["logloss"] ?? 0, 6)
+    expect(auc(validation.label, fitted.predict(validation.columns))).toBeCloseTo(
+      fitted.metrics["auc"] ?? 0,
+      4,
+    )
+    expect(logLoss(validation.label, fitted.predict(validation.columns))).toBeCloseTo(
+      fitted.metrics["logloss"] ?? 0,
+      6,
+    )
   })
 
   it("is bit-identical at 1 and 2 threads, with sampling, categories and missing values", async () => {
     const train = frameOf({ rows: 30_000, missing: 0.1, categories: 30 })
-    const params = { iterations: 25, rowFraction: 0.7, featureFraction: 0.7, earlyStoppingRounds: 20, metric: "auc" }
+    const params = {
+      iterations: 25,
+      rowFraction: 0.7,
+      featureFraction: 0.7,
+      earlyStoppingRounds: 20,
+      metric: "auc",
+    }
     const validation = frameOf({ rows: 9000, seed: 4, missing: 0.1, categories: 30 })
     const one = await fit(train, { params, validation, threads: 1 })
     const two = await fit(train, { params, validation, threads: 2 })
@@ -61,8 +76,14 @@ describe("GradientBoosting", () => {
         async (shape, params) => {
           const train = frameOf({ ...shape, regression: true })
           const validation = frameOf({ ...shape, seed: shape.seed + 1, regression: true })
-          const fitted = await fit(train, { params: { objective: "regression", iterations: 8, ...params }, validation })
-          expect(rmse(validation.label, fitted.predict(validation.columns))).toBeCloseTo(fitted.metrics["rmse"] ?? 0, 9)
+          const fitted = await fit(train, {
+            params: { objective: "regression", iterations: 8, ...params },
+            validation,
+          })
+          expect(rmse(validation.label, fitted.predict(validation.columns))).toBeCloseTo(
+            fitted.metrics["rmse"] ?? 0,
+            9,
+          )
           for (const tree of fitted.ensemble.trees) {
             expect(tree.leafValue.length).toBe(tree.feature.length + 1)
             expect(tree.leafValue.length).toBeLessThanOrEqual(params.maxLeaves)
@@ -90,7 +111,11 @@ describe("GradientBoosting", () => {
     const train = await Effect.runPromise(
       Frame.make({
         features: ["constant", ...base.features, "empty"],
-        columns: [new Float32Array(2000).fill(3), ...base.columns, new Float32Array(2000).fill(Number.NaN)],
+        columns: [
+          new Float32Array(2000).fill(3),
+          ...base.columns,
+          new Float32Array(2000).fill(Number.NaN),
+        ],
         label: base.label,
       }),
     )
@@ -101,12 +126,24 @@ describe("GradientBoosting", () => {
   })
 
   it("handles infinities, subnormals and values a float apart", async () => {
-    const values = [-Infinity, -1e38, -1e-45, 0, 1e-45, 1, Math.fround(1 + 2 ** -23), 1e38, Infinity]
+    const values = [
+      -Infinity,
+      -1e38,
+      -1e-45,
+      0,
+      1e-45,
+      1,
+      Math.fround(1 + 2 ** -23),
+      1e38,
+      Infinity,
+    ]
     const x = Float32Array.from({ length: 1800 }, (_, i) => values[i % values.length] ?? 0)
     const label = x.map((_, i) => (i % values.length) % 2)
     const train = await Effect.runPromise(Frame.make({ features: ["x"], columns: [x], label }))
     const fitted = await fit(train, { params: { iterations: 60, minRowsInLeaf: 1 } })
-    expect(Array.from(fitted.predict([Float32Array.from(values)]), Math.round)).toEqual(values.map((_, i) => i % 2))
+    expect(Array.from(fitted.predict([Float32Array.from(values)]), Math.round)).toEqual(
+      values.map((_, i) => i % 2),
+    )
   })
 
   it("stops early and keeps the best trees", async () => {
@@ -135,7 +172,9 @@ describe("GradientBoosting", () => {
       }),
     )
     while (steps.length < 5) await new Promise((resolve) => setTimeout(resolve, 10))
-    const exit = await Effect.runPromise(Fiber.interrupt(fiber).pipe(Effect.andThen(Fiber.await(fiber))))
+    const exit = await Effect.runPromise(
+      Fiber.interrupt(fiber).pipe(Effect.andThen(Fiber.await(fiber))),
+    )
     clearInterval(timer)
     expect(Exit.isFailure(exit)).toBe(true)
     expect(ticks).toBeGreaterThan(3)
@@ -147,12 +186,15 @@ describe("GradientBoosting", () => {
   it("reads features out of range, of other lengths and bad labels as typed errors", async () => {
     const good = frameOf({ rows: 100 })
     const withLabel = (label: Float32Array) => Frame.make({ ...good, label })
-    const of = (train: Frame.Frame, params: Trainer.Params = {}) => GradientBoosting.fit(train, { params, seed: 1 })
+    const of = (train: Frame.Frame, params: Trainer.Params = {}) =>
+      GradientBoosting.fit(train, { params, seed: 1 })
     const nan = await failure(withLabel(good.label.map((y, i) => (i === 17 ? Number.NaN : y))))
     expect([nan.code, nan.field]).toEqual(["TrainingError.InvalidInput", "label[17]"])
     const one = await failure(Effect.flatMap(withLabel(new Float32Array(100)), (f) => of(f)))
     expect([one.code, one.field]).toEqual(["TrainingError.InvalidInput", "label"])
-    const three = await failure(Effect.flatMap(withLabel(good.label.map((y, i) => (i === 3 ? 2 : y))), (f) => of(f)))
+    const three = await failure(
+      Effect.flatMap(withLabel(good.label.map((y, i) => (i === 3 ? 2 : y))), (f) => of(f)),
+    )
     expect(three.field).toBe("label[3]")
     expect((await failure(withLabel(new Float32Array(99)))).field).toBe("columns[0]")
     expect((await failure(of(good, { learningRate: -1 }))).message).toContain("learningRate")

@@ -15,7 +15,13 @@ const space = {
 
 type Objective = (params: Readonly<Record<string, unknown>>) => number
 
-const optimise = (sampler: Sampler.Sampler, objective: Objective, searched: Distribution.Space, trials: number, seed: number) => {
+const optimise = (
+  sampler: Sampler.Sampler,
+  objective: Objective,
+  searched: Distribution.Space,
+  trials: number,
+  seed: number,
+) => {
   const history: Array<Sampler.Observation> = []
   for (let index = 0; index < trials; index++) {
     const params = sampler({ space: searched, seed, index, history })
@@ -24,39 +30,49 @@ const optimise = (sampler: Sampler.Sampler, objective: Objective, searched: Dist
   return history
 }
 
-const best = (history: ReadonlyArray<Sampler.Observation>) => Math.min(...history.map(({ value }) => value))
+const best = (history: ReadonlyArray<Sampler.Observation>) =>
+  Math.min(...history.map(({ value }) => value))
 
-const median = (values: ReadonlyArray<number>) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
+const median = (values: ReadonlyArray<number>) =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 
 describe("samplers", () => {
-  it.each(["random", "tpe"] as const)("%s stays inside the distributions and repeats itself", (name) => {
-    const sampler = Sampler[name]
-    fc.assert(
-      fc.property(fc.integer({ min: 0, max: 1e9 }), (seed) => {
-        const objective: Objective = ({ x, kind }) => (kind === "b" ? Number(x) : 3)
-        const history = optimise(sampler, objective, space, 18, seed)
-        for (const { params } of history) {
-          const { x, rate, grid, n, wide, kind } = params
-          expect(Math.abs(Number(x))).toBeLessThanOrEqual(5)
-          expect(rate).toBeGreaterThanOrEqual(1e-4)
-          expect(rate).toBeLessThanOrEqual(1)
-          expect([0, 3, 6, 9]).toContain(Math.round(Number(grid) * 10))
-          expect([1, 3, 5, 7, 9]).toContain(n)
-          expect(Number.isInteger(wide)).toBe(true)
-          expect(["a", "b", true]).toContain(kind)
-        }
-        expect(optimise(sampler, objective, space, 18, seed)).toEqual(history)
-      }),
-      { numRuns: 20, seed: 3 },
-    )
-  })
+  it.each(["random", "tpe"] as const)(
+    "%s stays inside the distributions and repeats itself",
+    (name) => {
+      const sampler = Sampler[name]
+      fc.assert(
+        fc.property(fc.integer({ min: 0, max: 1e9 }), (seed) => {
+          const objective: Objective = ({ x, kind }) => (kind === "b" ? Number(x) : 3)
+          const history = optimise(sampler, objective, space, 18, seed)
+          for (const { params } of history) {
+            const { x, rate, grid, n, wide, kind } = params
+            expect(Math.abs(Number(x))).toBeLessThanOrEqual(5)
+            expect(rate).toBeGreaterThanOrEqual(1e-4)
+            expect(rate).toBeLessThanOrEqual(1)
+            expect([0, 3, 6, 9]).toContain(Math.round(Number(grid) * 10))
+            expect([1, 3, 5, 7, 9]).toContain(n)
+            expect(Number.isInteger(wide)).toBe(true)
+            expect(["a", "b", true]).toContain(kind)
+          }
+          expect(optimise(sampler, objective, space, 18, seed)).toEqual(history)
+        }),
+        { numRuns: 20, seed: 3 },
+      )
+    },
+  )
 
   it("TPE finds better values than random search in the same trials", () => {
-    const searched = { x: Distribution.float(-5, 5), y: Distribution.float(-5, 5), kind: Distribution.categorical(["p", "q"]) }
+    const searched = {
+      x: Distribution.float(-5, 5),
+      y: Distribution.float(-5, 5),
+      kind: Distribution.categorical(["p", "q"]),
+    }
     const objective: Objective = ({ x, y, kind }) =>
       (Number(x) - 1) ** 2 + (Number(y) + 2) ** 2 + (kind === "p" ? 0 : 4)
     const seeds = Array.from({ length: 11 }, (_, i) => i)
-    const of = (sampler: Sampler.Sampler) => median(seeds.map((seed) => best(optimise(sampler, objective, searched, 80, seed))))
+    const of = (sampler: Sampler.Sampler) =>
+      median(seeds.map((seed) => best(optimise(sampler, objective, searched, 80, seed))))
     expect(of(Sampler.tpe)).toBeLessThan(of(Sampler.random) / 3)
   })
 
@@ -74,7 +90,9 @@ describe("distributions", () => {
     const optuna: unknown = JSON.parse(
       '{"name": "FloatDistribution", "attributes": {"step": null, "low": 0.0, "high": 1.0, "log": false}}',
     )
-    expect(Schema.decodeUnknownSync(Distribution.Distribution)(optuna)).toEqual(Distribution.float(0, 1))
+    expect(Schema.decodeUnknownSync(Distribution.Distribution)(optuna)).toEqual(
+      Distribution.float(0, 1),
+    )
   })
 
   it("refuse ranges that hold nothing", () => {

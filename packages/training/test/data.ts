@@ -36,7 +36,11 @@ export const frameOf = (shape: Shape): Frame.Frame => {
       previous = x
       column[i] = random.uniform() < missing ? Number.NaN : x
     })
-    label[i] = regression ? score + 0.1 * random.normal() : random.uniform() < 1 / (1 + Math.exp(-score)) ? 1 : 0
+    label[i] = regression
+      ? score + 0.1 * random.normal()
+      : random.uniform() < 1 / (1 + Math.exp(-score))
+        ? 1
+        : 0
   }
   const names = columns.map((_, i) => `f${i}`)
   const categorical = categories > 0 ? names.slice(-1) : []
@@ -47,6 +51,8 @@ export const frameOf = (shape: Shape): Frame.Frame => {
 export const rowMajor = (columns: ReadonlyArray<Float32Array>): Float32Array => {
   const rows = columns[0]?.length ?? 0
   const out = new Float32Array(rows * columns.length)
-  columns.forEach((column, f) => column.forEach((value, i) => (out[i * columns.length + f] = value)))
+  columns.forEach((column, f) =>
+    column.forEach((value, i) => (out[i * columns.length + f] = value)),
+  )
   return out
 }

@@ -25,9 +25,17 @@ const strangeRows = (train: Frame.Frame, rows: number): ReadonlyArray<Float32Arr
 describe("trees as ONNX", () => {
   const cases = [
     { name: "binary, missing values", shape: { rows: 5000, missing: 0.1 }, params: {} },
-    { name: "binary, categories", shape: { rows: 5000, categories: 40, missing: 0.05 }, params: {} },
+    {
+      name: "binary, categories",
+      shape: { rows: 5000, categories: 40, missing: 0.05 },
+      params: {},
+    },
     { name: "binary, many categories", shape: { rows: 20_000, categories: 300 }, params: {} },
-    { name: "regression", shape: { rows: 5000, regression: true }, params: { objective: "regression" } },
+    {
+      name: "regression",
+      shape: { rows: 5000, regression: true },
+      params: { objective: "regression" },
+    },
     { name: "stumps", shape: { rows: 3000 }, params: { maxLeaves: 3, learningRate: 0.3 } },
     { name: "trees of one leaf", shape: { rows: 60 }, params: { minRowsInLeaf: 50 } },
   ] as const
@@ -41,7 +49,9 @@ describe("trees as ONNX", () => {
     const ours = fitted.predict(columns)
     const theirs = await runOnnx(fitted.toOnnx(), columns, output)
     let worst = 0
-    ours.forEach((value, i) => (worst = Math.max(worst, Math.abs(value - (theirs[i] ?? Number.NaN)))))
+    ours.forEach(
+      (value, i) => (worst = Math.max(worst, Math.abs(value - (theirs[i] ?? Number.NaN)))),
+    )
     expect(worst).toBeLessThan(1e-6)
   })
 })

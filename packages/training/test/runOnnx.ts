@@ -11,7 +11,9 @@ export const runOnnx = async (
 ): Promise<Float32Array> => {
   const session = await InferenceSession.create(model)
   const rows = columns[0]?.length ?? 0
-  const results = await session.run({ features: new Tensor("float32", rowMajor(columns), [rows, columns.length]) })
+  const results = await session.run({
+    features: new Tensor("float32", rowMajor(columns), [rows, columns.length]),
+  })
   await session.release()
   const tensor = results[output]
   expect(tensor?.dims).toEqual([rows])

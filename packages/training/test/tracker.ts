@@ -17,11 +17,14 @@ export const makeTracker = () => {
   const find = (runId: string) => {
     const found = runs.get(runId)
     return found === undefined
-      ? Effect.fail(new RunTracker.RunTrackerError({ reason: "NotFound", message: `no run ${runId}` }))
+      ? Effect.fail(
+          new RunTracker.RunTrackerError({ reason: "NotFound", message: `no run ${runId}` }),
+        )
       : Effect.succeed(found)
   }
   const byKey = (experiment: string, key: string) =>
-    [...runs.values()].find(({ start }) => start.experiment === experiment && start.key === key)?.run
+    [...runs.values()].find(({ start }) => start.experiment === experiment && start.key === key)
+      ?.run
   const layer = Layer.succeed(RunTracker.RunTracker, {
     startRun: (start) =>
       Effect.sync(() => {
@@ -33,7 +36,9 @@ export const makeTracker = () => {
           name: start.name ?? "",
           status: "RUNNING",
           started: Date.now() * 1000,
-          params: Object.fromEntries(Object.entries(start.params ?? {}).map(([k, v]) => [k, String(v)])),
+          params: Object.fromEntries(
+            Object.entries(start.params ?? {}).map(([k, v]) => [k, String(v)]),
+          ),
           metrics: {},
           tags: start.tags ?? {},
         }
@@ -43,18 +48,26 @@ export const makeTracker = () => {
     log: (runId, batch) =>
       Effect.map(find(runId), (found) => {
         found.series.push(...(batch.metrics ?? []))
-        const metrics = Object.fromEntries((batch.metrics ?? []).map(({ key, value }) => [key, value]))
+        const metrics = Object.fromEntries(
+          (batch.metrics ?? []).map(({ key, value }) => [key, value]),
+        )
         found.run = {
           ...found.run,
           metrics: { ...found.run.metrics, ...metrics },
           tags: { ...found.run.tags, ...batch.tags },
         }
       }),
-    logArtifact: (runId, artifact) => Effect.map(find(runId), (found) => void found.artifacts.push(artifact)),
+    logArtifact: (runId, artifact) =>
+      Effect.map(find(runId), (found) => void found.artifacts.push(artifact)),
     finishRun: (runId, status) =>
       Effect.flatMap(find(runId), (found) => {
         if (found.run.status !== "RUNNING") {
-          return Effect.fail(new RunTracker.RunTrackerError({ reason: "Conflict", message: `run ${runId} has ended` }))
+          return Effect.fail(
+            new RunTracker.RunTrackerError({
+              reason: "Conflict",
+              message: `run ${runId} has ended`,
+            }),
+          )
         }
         found.run = { ...found.run, status, ended: Date.now() * 1000 }
         return Effect.succeed(found.run)

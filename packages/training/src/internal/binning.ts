@@ -43,7 +43,11 @@ const boundary = (low: number, high: number): number => {
 }
 
 /** Boundaries that split ascending values into at most `maxBins` bins of at least `minInBin` values. */
-export const boundariesOf = (sorted: Float32Array, maxBins: number, minInBin: number): Float32Array => {
+export const boundariesOf = (
+  sorted: Float32Array,
+  maxBins: number,
+  minInBin: number,
+): Float32Array => {
   const values = new Float32Array(sorted.length)
   const counts = new Uint32Array(sorted.length)
   let distinct = 0
@@ -94,7 +98,12 @@ export const boundariesOf = (sorted: Float32Array, maxBins: number, minInBin: nu
 }
 
 /** Bins of a numeric column. */
-export const numericBinning = (column: Float32Array, maxBins: number, minInBin: number, seed: number): Binning => {
+export const numericBinning = (
+  column: Float32Array,
+  maxBins: number,
+  minInBin: number,
+  seed: number,
+): Binning => {
   const rows = sampleRows(column.length, seed)
   const sample = new Float32Array(rows.length)
   let kept = 0
@@ -102,11 +111,18 @@ export const numericBinning = (column: Float32Array, maxBins: number, minInBin: 
     const value = column[row] ?? Number.NaN
     if (value === value) sample[kept++] = value
   }
-  return { kind: "numeric", bounds: boundariesOf(sample.subarray(0, kept).sort(), maxBins, minInBin) }
+  return {
+    kind: "numeric",
+    bounds: boundariesOf(sample.subarray(0, kept).sort(), maxBins, minInBin),
+  }
 }
 
 /** Bins of a column of category codes: the most frequent first. Returns a message when a value is no code. */
-export const categoricalBinning = (column: Float32Array, maxBins: number, minInBin: number): Binning | string => {
+export const categoricalBinning = (
+  column: Float32Array,
+  maxBins: number,
+  minInBin: number,
+): Binning | string => {
   const counts = new Map<number, number>()
   for (const value of column) {
     if (value !== value) continue

@@ -24,7 +24,10 @@ const isPlainNumber = (type: Arrow.DataType): boolean =>
 const shared = (length: number): Float32Array => new Float32Array(new SharedArrayBuffer(length * 4))
 
 /** A builder for numbers and booleans; undefined for other types. `rows` is a hint. */
-export const makeColumn = (type: Arrow.DataType, rows: number | undefined): ColumnBuilder | undefined => {
+export const makeColumn = (
+  type: Arrow.DataType,
+  rows: number | undefined,
+): ColumnBuilder | undefined => {
   const isBool = Arrow.DataType.isBool(type)
   if (!isBool && !isPlainNumber(type)) return undefined
   let out = shared(rows ?? 1024)
@@ -39,7 +42,7 @@ export const makeColumn = (type: Arrow.DataType, rows: number | undefined): Colu
       if (isBool) {
         for (let i = 0; i < data.length; i++) {
           const bit = i + data.offset
-          out[length + i] = ((data.values as Uint8Array)[bit >> 3] as number) >> (bit & 7) & 1
+          out[length + i] = (((data.values as Uint8Array)[bit >> 3] as number) >> (bit & 7)) & 1
         }
       } else {
         const values = data.values as Numbers
@@ -53,7 +56,7 @@ export const makeColumn = (type: Arrow.DataType, rows: number | undefined): Colu
         const valid = data.nullBitmap as Uint8Array
         for (let i = 0; i < data.length; i++) {
           const bit = i + data.offset
-          if (((valid[bit >> 3] as number) >> (bit & 7) & 1) === 0) out[length + i] = Number.NaN
+          if ((((valid[bit >> 3] as number) >> (bit & 7)) & 1) === 0) out[length + i] = Number.NaN
         }
       }
       length += data.length

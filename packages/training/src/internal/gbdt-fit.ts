@@ -45,7 +45,13 @@ export const binColumn = (fit: Fit, index: number, values: Float32Array): Binnin
 }
 
 /** Bins a column into every `stride`th byte from `bins`. */
-export const writeBins = (fit: Fit, binning: Binning, values: Float32Array, bins: number, stride: number): void => {
+export const writeBins = (
+  fit: Fit,
+  binning: Binning,
+  values: Float32Array,
+  bins: number,
+  stride: number,
+): void => {
   const { map, run } = fit
   const { buffer } = fit.memory
   new Float32Array(buffer, map.column, values.length).set(values)
@@ -92,7 +98,7 @@ const chooseFeatures = (fit: Fit, iteration: number): void => {
   const mask = new Uint8Array(fit.memory.buffer, fit.map.mask, features.length).fill(1)
   const drop = features.length - Math.max(1, Math.round(features.length * settings.featureFraction))
   const random = makeRandom(seedOf(seed, 3, iteration))
-  for (let dropped = 0; dropped < drop; ) {
+  for (let dropped = 0; dropped < drop;) {
     const feature = random.below(features.length)
     if (mask[feature] === 0) continue
     mask[feature] = 0
@@ -101,7 +107,10 @@ const chooseFeatures = (fit: Fit, iteration: number): void => {
 }
 
 /** Quantises this iteration's gradients and returns the scales that turn sums of them back. */
-const prepareGradients = (fit: Fit, iteration: number): { readonly scaleG: number; readonly scaleH: number } => {
+const prepareGradients = (
+  fit: Fit,
+  iteration: number,
+): { readonly scaleG: number; readonly scaleH: number } => {
   const { map, run, data } = fit
   const isLogistic = data.settings.objective === "binary" ? 1 : 0
   run(op.gradients, [isLogistic, map.label, map.score, map.gh, data.rows, map.threadOut])
@@ -116,7 +125,9 @@ const prepareGradients = (fit: Fit, iteration: number): { readonly scaleG: numbe
   const quanta = Math.max(1, Math.min(maxQuantum, Math.floor(2_147_483_647 / data.rows)))
   const scaleG = maxG > 0 ? quanta / maxG : 1
   const scaleH = maxH > 0 ? quanta / maxH : 1
-  run(op.quantise, [map.gh, data.rows, seedOf(data.seed, 4, iteration)], { floats: [scaleG, scaleH] })
+  run(op.quantise, [map.gh, data.rows, seedOf(data.seed, 4, iteration)], {
+    floats: [scaleG, scaleH],
+  })
   const { settings } = data
   new Float64Array(fit.memory.buffer, map.config, 9).set([
     1 / scaleG,
@@ -158,7 +169,9 @@ const updateScores = (
   leaves: ReadonlyArray<{ readonly from: number; readonly to: number }>,
 ): void => {
   const { map, data } = fit
-  new Uint32Array(fit.memory.buffer, map.leafRanges, leaves.length * 2).set(leaves.flatMap(({ from, to }) => [from, to]))
+  new Uint32Array(fit.memory.buffer, map.leafRanges, leaves.length * 2).set(
+    leaves.flatMap(({ from, to }) => [from, to]),
+  )
   fit.run(op.addLeaves, [map.score, map.rows, map.leafRanges, map.treeValues, leaves.length])
   // A tree of one leaf has no node to walk; its value is 0 unless it is the only thing learnt.
   const isStump = tree.feature.length === 0
@@ -168,7 +181,8 @@ const updateScores = (
     for (let i = 0; i < rows; i++) if (inBag?.[i] !== 1) scores[i] = (scores[i] ?? 0) + value
   }
   if (data.settings.rowFraction < 1) {
-    if (isStump) addConstant(map.score, data.rows, new Uint8Array(fit.memory.buffer, map.inBag, data.rows))
+    if (isStump)
+      addConstant(map.score, data.rows, new Uint8Array(fit.memory.buffer, map.inBag, data.rows))
     else addTree(fit, map.bins, data.rows, map.score, map.inBag)
   }
   if (data.validationRows === 0) return
@@ -185,8 +199,13 @@ export const boost = (
   const { data, map, memory } = fit
   const { settings } = data
   new Uint32Array(memory.buffer, map.binCounts, binnings.length).set(binnings.map(binCount))
-  new Uint8Array(memory.buffer, map.kinds, binnings.length).set(binnings.map((b) => (b.kind === "numeric" ? 0 : 1)))
-  const baseScore = baseScoreOf(new Float32Array(memory.buffer, map.label, data.rows), settings.objective === "binary")
+  new Uint8Array(memory.buffer, map.kinds, binnings.length).set(
+    binnings.map((b) => (b.kind === "numeric" ? 0 : 1)),
+  )
+  const baseScore = baseScoreOf(
+    new Float32Array(memory.buffer, map.label, data.rows),
+    settings.objective === "binary",
+  )
   new Float64Array(memory.buffer, map.score, data.rows).fill(baseScore)
   new Float64Array(memory.buffer, map.validationScore, data.validationRows).fill(baseScore)
 
@@ -217,15 +236,26 @@ export const boost = (
     updateScores(fit, tree, leaves)
     const metrics = data.validationRows > 0 ? validate(fit) : {}
     onIteration({ iteration, iterations: settings.iterations, metrics })
-    const value = sign * (metrics[settings.metric as keyof typeof metrics] ?? Number.NEGATIVE_INFINITY)
+    const value =
+      sign * (metrics[settings.metric as keyof typeof metrics] ?? Number.NEGATIVE_INFINITY)
     if (data.validationRows === 0 || value < best) {
       best = value
       bestIteration = trees.length
-    } else if (settings.earlyStoppingRounds > 0 && trees.length - bestIteration >= settings.earlyStoppingRounds) break
+    } else if (
+      settings.earlyStoppingRounds > 0 &&
+      trees.length - bestIteration >= settings.earlyStoppingRounds
+    )
+      break
   }
-  const keep = settings.earlyStoppingRounds > 0 && data.validationRows > 0 ? bestIteration : trees.length
+  const keep =
+    settings.earlyStoppingRounds > 0 && data.validationRows > 0 ? bestIteration : trees.length
   return {
-    ensemble: { objective: settings.objective, features: data.features, baseScore, trees: trees.slice(0, keep) },
+    ensemble: {
+      objective: settings.objective,
+      features: data.features,
+      baseScore,
+      trees: trees.slice(0, keep),
+    },
     bestIteration: keep,
   }
 }

@@ -62,9 +62,23 @@ export const growTree = (c: GrowContext, count: number, scaleG: number, scaleH: 
 
   const histogram = (from: number, to: number, target: number) => {
     const alone = to - from < aloneRows
-    run(op.histogram, [map.bins, map.stride, map.rows, from, to, map.gh, target, map.threadHistograms, map.histBytes], {
-      alone,
-    })
+    run(
+      op.histogram,
+      [
+        map.bins,
+        map.stride,
+        map.rows,
+        from,
+        to,
+        map.gh,
+        target,
+        map.threadHistograms,
+        map.histBytes,
+      ],
+      {
+        alone,
+      },
+    )
     if (alone) return
     for (let t = 1; t < c.threads; t++) {
       c.kernel.addHistogram(target, map.threadHistograms + (t - 1) * map.histBytes, map.histBytes)
@@ -75,7 +89,12 @@ export const growTree = (c: GrowContext, count: number, scaleG: number, scaleH: 
   const findSplits = (indices: ReadonlyArray<number>) => {
     const tasks = indices.filter((i) => {
       const leaf = leaves[i]
-      if (leaf !== undefined && (c.maxDepth < 0 || leaf.depth < c.maxDepth) && leaf.to - leaf.from > 1) return true
+      if (
+        leaf !== undefined &&
+        (c.maxDepth < 0 || leaf.depth < c.maxDepth) &&
+        leaf.to - leaf.from > 1
+      )
+        return true
       doubles[splitAt(i) / 8] = 0
       return false
     })
@@ -88,15 +107,27 @@ export const growTree = (c: GrowContext, count: number, scaleG: number, scaleH: 
     })
     run(
       op.findSplits,
-      [map.tasks, tasks.length, c.binnings.length, map.binCounts, map.kinds, map.mask, map.config, map.scratch],
+      [
+        map.tasks,
+        tasks.length,
+        c.binnings.length,
+        map.binCounts,
+        map.kinds,
+        map.mask,
+        map.config,
+        map.scratch,
+      ],
       { alone: tasks.length < 2 },
     )
   }
 
   run(op.sumRows, [map.rows, 0, count, map.gh, map.threadOut], { alone: count < aloneRows })
   let total = 0n
-  for (let t = 0; t < (count < aloneRows ? 1 : c.threads); t++) total += longs[map.threadOut / 8 + t] ?? 0n
-  const leaves: Array<Leaf> = [{ from: 0, to: count, total, hist: map.histograms, depth: 0, slot: -1 }]
+  for (let t = 0; t < (count < aloneRows ? 1 : c.threads); t++)
+    total += longs[map.threadOut / 8 + t] ?? 0n
+  const leaves: Array<Leaf> = [
+    { from: 0, to: count, total, hist: map.histograms, depth: 0, slot: -1 },
+  ]
   histogram(0, count, map.histograms)
   findSplits([0])
 
@@ -144,8 +175,12 @@ export const growTree = (c: GrowContext, count: number, scaleG: number, scaleH: 
     const isCategorical = binning?.kind === "categorical"
     const bin = words[split / 4 + 5] ?? 0
     tree.feature.push(feature)
-    tree.threshold.push(binning?.kind === "numeric" ? (binning.bounds[bin - 1] ?? Number.POSITIVE_INFINITY) : 0)
-    tree.categories.push(isCategorical ? Array.from(binning.codes).filter((_, i) => goesLeft[i + 1] === 1) : null)
+    tree.threshold.push(
+      binning?.kind === "numeric" ? (binning.bounds[bin - 1] ?? Number.POSITIVE_INFINITY) : 0,
+    )
+    tree.categories.push(
+      isCategorical ? Array.from(binning.codes).filter((_, i) => goesLeft[i + 1] === 1) : null,
+    )
     tree.missingLeft.push(goesLeft[0] === 1)
     tree.gain.push(bestGain)
     words[map.treeFeatures / 4 + node] = feature
@@ -159,8 +194,22 @@ export const growTree = (c: GrowContext, count: number, scaleG: number, scaleH: 
     // The smaller child is counted; the larger is the parent less the smaller, in the parent's place.
     const [leftHist, rightHist] = leftIsSmaller ? [sibling, leaf.hist] : [leaf.hist, sibling]
     const depth = leaf.depth + 1
-    leaves[best] = { from: leaf.from, to: middle, total: leftTotal, hist: leftHist, depth, slot: node * 2 }
-    leaves.push({ from: middle, to: leaf.to, total: leaf.total - leftTotal, hist: rightHist, depth, slot: node * 2 + 1 })
+    leaves[best] = {
+      from: leaf.from,
+      to: middle,
+      total: leftTotal,
+      hist: leftHist,
+      depth,
+      slot: node * 2,
+    }
+    leaves.push({
+      from: middle,
+      to: leaf.to,
+      total: leaf.total - leftTotal,
+      hist: rightHist,
+      depth,
+      slot: node * 2 + 1,
+    })
     treeChildren[node * 2] = ~best
     treeChildren[node * 2 + 1] = ~right
     if (leaves.length < c.maxLeaves) {

@@ -76,7 +76,12 @@ const viewsOf = (kernel: Kernel, memory: WasmMemory): Views => ({
   longs: new BigInt64Array(memory.buffer),
 })
 
-const slice = (from: number, to: number, thread: number, threads: number): readonly [number, number] => [
+const slice = (
+  from: number,
+  to: number,
+  thread: number,
+  threads: number,
+): readonly [number, number] => [
   from + Math.floor(((to - from) * thread) / threads),
   from + Math.floor(((to - from) * (thread + 1)) / threads),
 ]
@@ -133,7 +138,11 @@ const runSlice = (v: Views, operation: number, thread: number, threads: number):
       const left = v.words[a(5) / 4 + thread] ?? 0
       const rightsBefore = from - a(1) - leftsBefore
       kernel.copyRows(a(0) + (a(1) + leftsBefore) * 4, a(3) + from * 4, left)
-      return kernel.copyRows(a(0) + (a(1) + lefts + rightsBefore) * 4, a(4) + from * 4, to - from - left)
+      return kernel.copyRows(
+        a(0) + (a(1) + lefts + rightsBefore) * 4,
+        a(4) + from * 4,
+        to - from - left,
+      )
     }
     case op.addLeaves: {
       for (let leaf = 0; leaf < a(4); leaf++) {
@@ -150,14 +159,23 @@ const runSlice = (v: Views, operation: number, thread: number, threads: number):
     case op.loss: {
       const loss = a(0) === 1 ? kernel.logisticLoss : kernel.squaredLoss
       for (let chunk = thread; chunk * lossChunk < a(3); chunk += threads) {
-        v.doubles[a(4) / 8 + chunk] = loss(a(1), a(2), chunk * lossChunk, Math.min(a(3), (chunk + 1) * lossChunk))
+        v.doubles[a(4) / 8 + chunk] = loss(
+          a(1),
+          a(2),
+          chunk * lossChunk,
+          Math.min(a(3), (chunk + 1) * lossChunk),
+        )
       }
       return
     }
     case op.findSplits: {
       for (let task = thread; task < a(1); task += threads) {
         const at = a(0) + task * 24
-        const [hist, rows, out] = [v.words[at / 4] ?? 0, v.words[at / 4 + 1] ?? 0, v.words[at / 4 + 2] ?? 0]
+        const [hist, rows, out] = [
+          v.words[at / 4] ?? 0,
+          v.words[at / 4 + 1] ?? 0,
+          v.words[at / 4 + 2] ?? 0,
+        ]
         const total = v.longs[(at + 16) / 8] ?? 0n
         kernel.findSplit(hist, a(2), a(3), a(4), a(5), total, rows, a(6), out, a(7) + thread * 4096)
       }
@@ -218,6 +236,7 @@ export const makeRun = (kernel: Kernel, memory: WasmMemory, threads: number): Ru
       if (pending === 0) break
       Atomics.wait(control, PENDING, pending)
     }
-    if (Atomics.load(control, FAILED) !== 0) throw new Error("a helper thread of the tree learner failed")
+    if (Atomics.load(control, FAILED) !== 0)
+      throw new Error("a helper thread of the tree learner failed")
   }
 }

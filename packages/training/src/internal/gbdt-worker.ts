@@ -10,13 +10,19 @@ import { binColumn, boost, writeBins } from "./gbdt-fit.ts"
 import type { Fit } from "./gbdt-fit.ts"
 import { layOut } from "./gbdt-memory.ts"
 import { makeRun, op, runHelper } from "./gbdt-pool.ts"
-import type { ColumnMessage, CoordinatorData, CoordinatorMessage, HelperData } from "./gbdt-protocol.ts"
+import type {
+  ColumnMessage,
+  CoordinatorData,
+  CoordinatorMessage,
+  HelperData,
+} from "./gbdt-protocol.ts"
 import { instantiateKernel } from "./kernel.ts"
 import { wasm } from "./wasm.ts"
 import type { WasmMemory } from "./wasm.ts"
 
 const port = parentPort
-if (port === null) throw new Error("gbdt-worker is started as a worker thread by GradientBoosting.fit")
+if (port === null)
+  throw new Error("gbdt-worker is started as a worker thread by GradientBoosting.fit")
 
 const post = (message: CoordinatorMessage): void => port.postMessage(message)
 
@@ -26,7 +32,10 @@ const columnOf = async (set: "train" | "validation", index: number): Promise<Flo
   return message.values
 }
 
-const startHelpers = async (data: CoordinatorData, memory: WasmMemory): Promise<ReadonlyArray<Worker>> => {
+const startHelpers = async (
+  data: CoordinatorData,
+  memory: WasmMemory,
+): Promise<ReadonlyArray<Worker>> => {
   const helpers = Array.from({ length: data.threads - 1 }, (_, i) => {
     const helper: HelperData = { role: "helper", module: data.module, memory, thread: i + 1 }
     return new Worker(new URL(import.meta.url), { workerData: helper })
@@ -54,7 +63,9 @@ const coordinate = async (data: CoordinatorData): Promise<void> => {
 
   new Float32Array(memory.buffer, map.label, data.rows).set(await columnOf("train", -1))
   if (data.validationRows > 0) {
-    new Float32Array(memory.buffer, map.validationLabel, data.validationRows).set(await columnOf("validation", -1))
+    new Float32Array(memory.buffer, map.validationLabel, data.validationRows).set(
+      await columnOf("validation", -1),
+    )
   }
   const binnings: Array<Binning> = []
   for (const [index, name] of data.features.entries()) {
@@ -64,7 +75,13 @@ const coordinate = async (data: CoordinatorData): Promise<void> => {
     }
     binnings.push(binning)
     if (data.validationRows === 0) continue
-    writeBins(fit, binning, await columnOf("validation", index), map.validationBins + index, map.stride)
+    writeBins(
+      fit,
+      binning,
+      await columnOf("validation", index),
+      map.validationBins + index,
+      map.stride,
+    )
   }
   const result = boost(fit, binnings, (iteration) => post({ type: "iteration", iteration }))
   run(op.stop, [])

@@ -14,7 +14,14 @@ import type { WasmMemory, WasmModule } from "./wasm.ts"
 
 /** Functions of `kernel/index.ts`; every number is a byte offset in the shared memory or a count. */
 export interface Kernel {
-  readonly binNumeric: (column: number, bounds: number, bins: number, stride: number, from: number, to: number) => void
+  readonly binNumeric: (
+    column: number,
+    bounds: number,
+    bins: number,
+    stride: number,
+    from: number,
+    to: number,
+  ) => void
   readonly binCategorical: (
     column: number,
     table: number,
@@ -25,9 +32,30 @@ export interface Kernel {
     to: number,
   ) => void
   readonly spread: (column: number, bins: number, stride: number, from: number, to: number) => void
-  readonly logisticGradients: (label: number, score: number, gh: number, from: number, to: number, out: number) => void
-  readonly squaredGradients: (label: number, score: number, gh: number, from: number, to: number, out: number) => void
-  readonly quantise: (gh: number, from: number, to: number, scaleG: number, scaleH: number, seed: number) => void
+  readonly logisticGradients: (
+    label: number,
+    score: number,
+    gh: number,
+    from: number,
+    to: number,
+    out: number,
+  ) => void
+  readonly squaredGradients: (
+    label: number,
+    score: number,
+    gh: number,
+    from: number,
+    to: number,
+    out: number,
+  ) => void
+  readonly quantise: (
+    gh: number,
+    from: number,
+    to: number,
+    scaleG: number,
+    scaleH: number,
+    seed: number,
+  ) => void
   readonly histogram: (
     bins: number,
     stride: number,
@@ -93,7 +121,9 @@ const build = async (out: URL): Promise<void> => {
       { cause },
     )
   }
-  const { entry, flags } = JSON.parse(await readFile(new URL("kernel/build.json", packageFolder), "utf8")) as {
+  const { entry, flags } = JSON.parse(
+    await readFile(new URL("kernel/build.json", packageFolder), "utf8"),
+  ) as {
     entry: string
     flags: ReadonlyArray<string>
   }
@@ -118,7 +148,11 @@ const build = async (out: URL): Promise<void> => {
 const isStale = (out: URL): boolean => {
   if (!existsSync(out)) return true
   const source = new URL("kernel/index.ts", packageFolder)
-  return import.meta.url.endsWith(".ts") && existsSync(source) && statSync(source).mtimeMs > statSync(out).mtimeMs
+  return (
+    import.meta.url.endsWith(".ts") &&
+    existsSync(source) &&
+    statSync(source).mtimeMs > statSync(out).mtimeMs
+  )
 }
 
 /** Compiles the kernel, building it first when it is missing or older than its source. */

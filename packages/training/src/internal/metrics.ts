@@ -11,7 +11,7 @@ export const auc = (label: ArrayLike<number>, score: Float64Array): number => {
   order.sort((a, b) => (score[a] as number) - (score[b] as number))
   let positives = 0
   let rankSum = 0
-  for (let i = 0; i < order.length; ) {
+  for (let i = 0; i < order.length;) {
     let j = i
     let tied = 0
     const value = score[order[i] as number] as number

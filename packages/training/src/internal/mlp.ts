@@ -65,7 +65,8 @@ export const predictMlp = (mlp: Mlp, columns: ReadonlyArray<Float32Array>): Floa
           next[o] = (next[o] as number) + value * (layer.weights[from + o] as number)
         }
       }
-      if (l + 1 < mlp.layers.length) for (let o = 0; o < next.length; o++) next[o] = Math.max(0, next[o] as number)
+      if (l + 1 < mlp.layers.length)
+        for (let o = 0; o < next.length; o++) next[o] = Math.max(0, next[o] as number)
       values = next
     })
     out[row] = 1 / (1 + Math.exp(-(values[0] as number)))
@@ -77,7 +78,11 @@ export const predictMlp = (mlp: Mlp, columns: ReadonlyArray<Float32Array>): Floa
 export const mlpToOnnx = (mlp: Mlp): Uint8Array<ArrayBuffer> => {
   const features = mlp.mean.length
   const hasIndicators = mlp.indicators.length > 0
-  const scalar = (name: string, value: number) => ({ name, shape: [], data: Float32Array.of(value) })
+  const scalar = (name: string, value: number) => ({
+    name,
+    shape: [],
+    data: Float32Array.of(value),
+  })
   const last = mlp.layers.length - 1
   return encodeModel({
     name: "mlp",
@@ -91,7 +96,13 @@ export const mlpToOnnx = (mlp: Mlp): Uint8Array<ArrayBuffer> => {
       scalar("high", clip),
       { name: "flat", shape: [1], data: BigInt64Array.of(-1n) },
       ...(hasIndicators
-        ? [{ name: "indicators", shape: [mlp.indicators.length], data: BigInt64Array.from(mlp.indicators, BigInt) }]
+        ? [
+            {
+              name: "indicators",
+              shape: [mlp.indicators.length],
+              data: BigInt64Array.from(mlp.indicators, BigInt),
+            },
+          ]
         : []),
       ...mlp.layers.flatMap((layer, l) => [
         { name: `weights_${l}`, shape: [layer.inputs, layer.outputs], data: layer.weights },
@@ -103,17 +114,44 @@ export const mlpToOnnx = (mlp: Mlp): Uint8Array<ArrayBuffer> => {
       { op: "Sub", inputs: ["features", "mean"], outputs: ["centred"] },
       { op: "Mul", inputs: ["centred", "scale"], outputs: ["scaled"] },
       { op: "Where", inputs: ["missing", "zero", "scaled"], outputs: ["filled"] },
-      { op: "Clip", inputs: ["filled", "low", "high"], outputs: [hasIndicators ? "clipped" : "layer_0"] },
+      {
+        op: "Clip",
+        inputs: ["filled", "low", "high"],
+        outputs: [hasIndicators ? "clipped" : "layer_0"],
+      },
       ...(hasIndicators
         ? [
-            { op: "Cast", inputs: ["missing"], outputs: ["flags"], attributes: { to: elementType.float } },
-            { op: "Gather", inputs: ["flags", "indicators"], outputs: ["marked"], attributes: { axis: 1 } },
-            { op: "Concat", inputs: ["clipped", "marked"], outputs: ["layer_0"], attributes: { axis: 1 } },
+            {
+              op: "Cast",
+              inputs: ["missing"],
+              outputs: ["flags"],
+              attributes: { to: elementType.float },
+            },
+            {
+              op: "Gather",
+              inputs: ["flags", "indicators"],
+              outputs: ["marked"],
+              attributes: { axis: 1 },
+            },
+            {
+              op: "Concat",
+              inputs: ["clipped", "marked"],
+              outputs: ["layer_0"],
+              attributes: { axis: 1 },
+            },
           ]
         : []),
       ...mlp.layers.flatMap((_, l) => [
-        { op: "Gemm", inputs: [`layer_${l}`, `weights_${l}`, `bias_${l}`], outputs: [`dense_${l}`] },
-        { op: l === last ? "Sigmoid" : "Relu", inputs: [`dense_${l}`], outputs: [`layer_${l + 1}`] },
+        {
+          op: "Gemm",
+          inputs: [`layer_${l}`, `weights_${l}`, `bias_${l}`],
+          outputs: [`dense_${l}`],
+        },
+        {
+          op: l === last ? "Sigmoid" : "Relu",
+          inputs: [`dense_${l}`],
+          outputs: [`layer_${l + 1}`],
+        },
       ]),
       { op: "Reshape", inputs: [`layer_${last + 1}`, "flat"], outputs: ["probability"] },
     ],

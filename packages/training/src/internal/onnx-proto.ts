@@ -40,7 +40,8 @@ const smallVarint = (out: Array<number>, value: number): void => {
   out.push(rest)
 }
 
-const int = (field: number, value: number): Bytes => Uint8Array.from([...varint(field << 3), ...varint(value)])
+const int = (field: number, value: number): Bytes =>
+  Uint8Array.from([...varint(field << 3), ...varint(value)])
 
 const bytes = (field: number, value: Uint8Array): Bytes =>
   concat([Uint8Array.from([...varint((field << 3) | 2), ...varint(value.length)]), value])
@@ -145,7 +146,8 @@ export const encodeModel = (model: Model): Bytes => {
     ...model.inputs.map((v) => bytes(11, value(v))),
     ...model.outputs.map((v) => bytes(12, value(v))),
   ])
-  const opset = (domain: string, version: number) => bytes(8, concat([string(1, domain), int(2, version)]))
+  const opset = (domain: string, version: number) =>
+    bytes(8, concat([string(1, domain), int(2, version)]))
   return concat([
     int(1, 10),
     string(2, "ashlar"),

@@ -30,7 +30,11 @@ const treeNode = (ensemble: TreeEnsemble): Node => {
     // same number (microsoft/onnxruntime#24679): an unused leaf moves the numbers apart.
     const [left = -1, right = -1] = [tree.left[0], tree.right[0]]
     const branch = Math.max(left, right)
-    if (branch > 0 && Math.min(left, right) < 0 && firstNode + branch === weights.length + ~Math.min(left, right)) {
+    if (
+      branch > 0 &&
+      Math.min(left, right) < 0 &&
+      firstNode + branch === weights.length + ~Math.min(left, right)
+    ) {
       weights.push(0)
     }
     const firstLeaf = weights.length
@@ -54,7 +58,10 @@ const treeNode = (ensemble: TreeEnsemble): Node => {
       child(falseIds, falseLeaf, tree.right[i])
     }
   }
-  const doubles = (values: ReadonlyArray<number>) => ({ shape: [values.length], data: Float64Array.from(values) })
+  const doubles = (values: ReadonlyArray<number>) => ({
+    shape: [values.length],
+    data: Float64Array.from(values),
+  })
   return {
     op: "TreeEnsemble",
     domain: "ai.onnx.ml",
@@ -97,11 +104,21 @@ export const treesToOnnx = (ensemble: TreeEnsemble): Uint8Array<ArrayBuffer> => 
       { name: "flat", shape: [1], data: BigInt64Array.of(-1n) },
     ],
     nodes: [
-      { op: "Cast", inputs: ["features"], outputs: ["features_f64"], attributes: { to: elementType.double } },
+      {
+        op: "Cast",
+        inputs: ["features"],
+        outputs: ["features_f64"],
+        attributes: { to: elementType.double },
+      },
       treeNode(ensemble),
       { op: "Add", inputs: ["sum", "base"], outputs: ["score"] },
       ...(isBinary ? [{ op: "Sigmoid", inputs: ["score"], outputs: ["prediction"] }] : []),
-      { op: "Cast", inputs: [isBinary ? "prediction" : "score"], outputs: ["column"], attributes: { to: elementType.float } },
+      {
+        op: "Cast",
+        inputs: [isBinary ? "prediction" : "score"],
+        outputs: ["column"],
+        attributes: { to: elementType.float },
+      },
       { op: "Reshape", inputs: ["column", "flat"], outputs: [output] },
     ],
   })

@@ -12,7 +12,11 @@ import { TrainingError } from "../TrainingError.ts"
 
 const directoryOf = (folder: string) => join(folder, "model")
 
-const failed = (folder: string, cause: unknown, reason: "OutOfSpace" | "Unavailable" = "Unavailable") =>
+const failed = (
+  folder: string,
+  cause: unknown,
+  reason: "OutOfSpace" | "Unavailable" = "Unavailable",
+) =>
   new TrainingError({
     reason,
     message: `The model could not be written to ${folder}: ${cause instanceof Error ? cause.message : String(cause)}`,
@@ -27,7 +31,11 @@ export const packageAt = (folder: string): Effect.Effect<ModelPackage.ModelPacka
   )
 
 /** Writes the package, whole or not at all, in place of what an interrupted or damaged trial left. */
-export const savePackage = Effect.fnUntraced(function* (folder: string, fitted: Fitted, runId: string) {
+export const savePackage = Effect.fnUntraced(function* (
+  folder: string,
+  fitted: Fitted,
+  runId: string,
+) {
   const directory = directoryOf(folder)
   yield* Effect.tryPromise({
     try: async () => {
@@ -42,8 +50,15 @@ export const savePackage = Effect.fnUntraced(function* (folder: string, fitted: 
     files: { "model.onnx": fitted.toOnnx() },
     signature: fitted.signature,
     runId,
-    metadata: { trainer: fitted.trainer, params: fitted.params, metrics: fitted.metrics, steps: fitted.steps },
+    metadata: {
+      trainer: fitted.trainer,
+      params: fitted.params,
+      metrics: fitted.metrics,
+      steps: fitted.steps,
+    },
   }).pipe(
-    Effect.mapError((cause) => failed(folder, cause, cause.reason === "OutOfSpace" ? "OutOfSpace" : "Unavailable")),
+    Effect.mapError((cause) =>
+      failed(folder, cause, cause.reason === "OutOfSpace" ? "OutOfSpace" : "Unavailable"),
+    ),
   )
 })

@@ -17,7 +17,8 @@ export const mix = (value: number): number => {
 /** Combines integers into one 32-bit seed; the order matters. */
 export const seedOf = (...parts: ReadonlyArray<number>): number => {
   let h = 0x9e3779b9
-  for (const part of parts) h = mix(Math.imul(h, 31) + Math.trunc(part) + Math.trunc(part / 4294967296))
+  for (const part of parts)
+    h = mix(Math.imul(h, 31) + Math.trunc(part) + Math.trunc(part / 4294967296))
   return h
 }
 

@@ -23,14 +23,20 @@ export interface MlpData {
   readonly seed: number
   readonly columns: ReadonlyArray<Float32Array>
   readonly label: Float32Array
-  readonly validation: { readonly columns: ReadonlyArray<Float32Array>; readonly label: Float32Array } | undefined
+  readonly validation:
+    | { readonly columns: ReadonlyArray<Float32Array>; readonly label: Float32Array }
+    | undefined
 }
 
 /** From the thread. */
 export type MlpMessage =
   | { readonly type: "missing" }
   | { readonly type: "diverged"; readonly epoch: number }
-  | { readonly type: "epoch"; readonly epoch: number; readonly metrics: Readonly<Record<string, number>> }
+  | {
+      readonly type: "epoch"
+      readonly epoch: number
+      readonly metrics: Readonly<Record<string, number>>
+    }
   | {
       readonly type: "done"
       readonly mlp: Mlp

@@ -55,7 +55,8 @@ const transposeBeforeMatMul = (tf: Core): void => {
         attrs: { ...attrs, transposeA: false, transposeB: false },
         backend,
       })
-      for (const { dataId } of made) (backend as { disposeData: (id: object) => void }).disposeData(dataId)
+      for (const { dataId } of made)
+        (backend as { disposeData: (id: object) => void }).disposeData(dataId)
       return out
     },
   })
@@ -72,7 +73,8 @@ const loadTensorFlow = async (): Promise<Core | undefined> => {
     throw cause
   }
   try {
-    const backend = require("@tensorflow/tfjs-backend-wasm") as typeof import("@tensorflow/tfjs-backend-wasm")
+    const backend =
+      require("@tensorflow/tfjs-backend-wasm") as typeof import("@tensorflow/tfjs-backend-wasm")
     backend.setWasmPaths(dirname(require.resolve("@tensorflow/tfjs-backend-wasm")) + sep)
     // Its threads are web workers, which Node has not.
     backend.setThreadsCount(1)
@@ -93,7 +95,9 @@ const loadTensorFlow = async (): Promise<Core | undefined> => {
 }
 
 /** Mean, one over the standard deviation, and which columns have missing values. */
-const standardise = (columns: ReadonlyArray<Float32Array>): Pick<Mlp, "mean" | "scale" | "indicators"> => {
+const standardise = (
+  columns: ReadonlyArray<Float32Array>,
+): Pick<Mlp, "mean" | "scale" | "indicators"> => {
   const mean = new Float32Array(columns.length)
   const scale = new Float32Array(columns.length)
   const indicators: Array<number> = []
@@ -156,15 +160,20 @@ const train = async (data: MlpData): Promise<void> => {
 
   const batchOf = (columns: ReadonlyArray<Float32Array>, rows: Uint32Array) => {
     const out = new Float32Array(rows.length * width)
-    for (let i = 0; i < rows.length; i++) writeInputs(inputs, columns, rows[i] as number, out, i * width)
+    for (let i = 0; i < rows.length; i++)
+      writeInputs(inputs, columns, rows[i] as number, out, i * width)
     return tf.tensor2d(out, [rows.length, width])
   }
   const evaluate = (columns: ReadonlyArray<Float32Array>, label: Float32Array) => {
     const scores = new Float64Array(label.length)
     for (let from = 0; from < label.length; from += 16_384) {
-      const rows = Uint32Array.from({ length: Math.min(16_384, label.length - from) }, (_, i) => from + i)
+      const rows = Uint32Array.from(
+        { length: Math.min(16_384, label.length - from) },
+        (_, i) => from + i,
+      )
       const logits = tf.tidy(() => forward(batchOf(columns, rows)).dataSync())
-      for (let i = 0; i < rows.length; i++) scores[from + i] = 1 / (1 + Math.exp(-(logits[i] as number)))
+      for (let i = 0; i < rows.length; i++)
+        scores[from + i] = 1 / (1 + Math.exp(-(logits[i] as number)))
     }
     return { logloss: logLoss(label, scores), auc: auc(label, scores) }
   }
@@ -179,7 +188,12 @@ const train = async (data: MlpData): Promise<void> => {
   })
 
   const order = Uint32Array.from({ length: data.label.length }, (_, i) => i)
-  let best = { value: Number.POSITIVE_INFINITY, epoch: 0, mlp: snapshot(), metrics: {} as Record<string, number> }
+  let best = {
+    value: Number.POSITIVE_INFINITY,
+    epoch: 0,
+    mlp: snapshot(),
+    metrics: {} as Record<string, number>,
+  }
   for (let epoch = 1; epoch <= params.epochs; epoch++) {
     shuffle(order, makeRandom(seedOf(data.seed, 12, epoch)))
     let lossSum = 0
@@ -204,7 +218,9 @@ const train = async (data: MlpData): Promise<void> => {
     if (!Number.isFinite(trainLoss)) return post({ type: "diverged", epoch })
     const metrics = {
       train_logloss: trainLoss,
-      ...(data.validation === undefined ? {} : evaluate(data.validation.columns, data.validation.label)),
+      ...(data.validation === undefined
+        ? {}
+        : evaluate(data.validation.columns, data.validation.label)),
     }
     post({ type: "epoch", epoch, metrics })
     const measured = metrics[params.metric as keyof typeof metrics] ?? trainLoss
@@ -213,7 +229,13 @@ const train = async (data: MlpData): Promise<void> => {
     if (!keepsBest || value < best.value) best = { value, epoch, mlp: snapshot(), metrics }
     else if (epoch - best.epoch >= params.earlyStoppingRounds) break
   }
-  post({ type: "done", mlp: best.mlp, epoch: best.epoch, metrics: best.metrics, backend: tf.getBackend() })
+  post({
+    type: "done",
+    mlp: best.mlp,
+    epoch: best.epoch,
+    metrics: best.metrics,
+    backend: tf.getBackend(),
+  })
 }
 
 await train(workerData as MlpData)

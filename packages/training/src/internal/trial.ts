@@ -48,7 +48,12 @@ const tracked = <A>(effect: Effect.Effect<A, RunTracker.RunTrackerError>) =>
     effect,
     (cause) =>
       new TrainingError({
-        reason: cause.reason === "Unavailable" || cause.reason === "InvalidInput" || cause.reason === "Conflict" ? cause.reason : "Internal",
+        reason:
+          cause.reason === "Unavailable" ||
+          cause.reason === "InvalidInput" ||
+          cause.reason === "Conflict"
+            ? cause.reason
+            : "Internal",
         message: `The run could not be recorded: ${cause.message}`,
         cause,
       }),
@@ -69,7 +74,8 @@ const findAttempt = Effect.fnUntraced(function* (tracker: Tracker, spec: TrialSp
   for (let attempt = 0; ; attempt++) {
     const key = Digest.ofJson([spec.identity, attempt])
     const run = yield* tracked(tracker.findRun(spec.experiment, key))
-    const isOver = run?.status === "KILLED" || (run?.status === "FAILED" && run.tags[refusedTag] === undefined)
+    const isOver =
+      run?.status === "KILLED" || (run?.status === "FAILED" && run.tags[refusedTag] === undefined)
     if (!isOver) return { key, run }
   }
 })
@@ -112,7 +118,13 @@ export const runTrial = Effect.fnUntraced(function* (
   const { key, run: earlier } = yield* findAttempt(tracker, spec)
   if (earlier?.status === "FINISHED" || earlier?.status === "FAILED") {
     const { runId, status } = earlier
-    const result: TrialResult = { runId, params: spec.params, metrics: finalMetrics(earlier), status, isNew: false }
+    const result: TrialResult = {
+      runId,
+      params: spec.params,
+      metrics: finalMetrics(earlier),
+      status,
+      isNew: false,
+    }
     return result
   }
   const { runId } = yield* tracked(
@@ -136,15 +148,21 @@ export const runTrial = Effect.fnUntraced(function* (
     const metrics = Object.entries(final)
       .filter(([, value]) => Number.isFinite(value))
       .map(([name, value]) => ({ key: `${finalPrefix}${name}`, value }))
-    yield* tracked(tracker.log(runId, { metrics, tags: { "ashlar.package": model.manifest.digest } }))
+    yield* tracked(
+      tracker.log(runId, { metrics, tags: { "ashlar.package": model.manifest.digest } }),
+    )
     return final
   })
   // Parameters the trainer refuses are a trial's failure; all other errors are the caller's.
   const isRefusal = (error: TrainingError) =>
-    error.reason === "InvalidInput" && error.field?.startsWith("params") === true && spec.parentRunId !== undefined
+    error.reason === "InvalidInput" &&
+    error.field?.startsWith("params") === true &&
+    spec.parentRunId !== undefined
   const metrics = yield* work.pipe(
     Effect.tapError((error) =>
-      isRefusal(error) ? tracked(tracker.log(runId, { tags: { [refusedTag]: error.message } })) : Effect.void,
+      isRefusal(error)
+        ? tracked(tracker.log(runId, { tags: { [refusedTag]: error.message } }))
+        : Effect.void,
     ),
     Effect.onExit((exit) => {
       if (Exit.isSuccess(exit)) return tracked(tracker.finishRun(runId, "FINISHED"))

@@ -44,7 +44,9 @@ const flights = async () => {
 }
 
 const compare = async (train: Frame.Frame, valid: Frame.Frame) => {
-  const ours = await Effect.runPromise(GradientBoosting.fit(train, { params: { iterations: 100 }, seed: 1, threads: 2 }))
+  const ours = await Effect.runPromise(
+    GradientBoosting.fit(train, { params: { iterations: 100 }, seed: 1, threads: 2 }),
+  )
   const scores = ours.predict(valid.columns)
   const [peer] = lightgbm(python, train, valid, 100, [2])
   return { ours: { auc: auc(valid.label, scores), logloss: logLoss(valid.label, scores) }, peer }

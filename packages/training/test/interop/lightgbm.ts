@@ -24,9 +24,13 @@ export const lightgbm = (
   threads: ReadonlyArray<number>,
 ): ReadonlyArray<Peer> => {
   const folder = mkdtempSync(join(tmpdir(), "ashlar-lightgbm-"))
-  const bytes = (column: Float32Array) => new Uint8Array(column.buffer, column.byteOffset, column.byteLength)
+  const bytes = (column: Float32Array) =>
+    new Uint8Array(column.buffer, column.byteOffset, column.byteLength)
   try {
-    for (const [name, frame] of [["train", train], ["valid", valid]] as const) {
+    for (const [name, frame] of [
+      ["train", train],
+      ["valid", valid],
+    ] as const) {
       writeFileSync(join(folder, `${name}_x.bin`), Buffer.concat(frame.columns.map(bytes)))
       writeFileSync(join(folder, `${name}_y.bin`), bytes(frame.label))
     }
@@ -34,8 +38,14 @@ export const lightgbm = (
     const meta = { features: train.features.length, categorical, iterations }
     writeFileSync(join(folder, "meta.json"), JSON.stringify(meta))
     const script = fileURLToPath(new URL("lightgbm_peer.py", import.meta.url))
-    const out = execFileSync(python, [script, folder, threads.join(",")], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] })
-    return out.trim().split("\n").map((line) => JSON.parse(line) as Peer)
+    const out = execFileSync(python, [script, folder, threads.join(",")], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "pipe"],
+    })
+    return out
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Peer)
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
