@@ -1,0 +1,456 @@
+/**
+ * Registered models: versions, aliases, the policies that protect aliases, and promotion.
+ *
+ * @module
+ */
+import {
+  type BlobStore,
+  type Database,
+  ModelPackage,
+  type ModelRef,
+  type ModelSink,
+  PromotionGate,
+  Timestamp,
+} from "@ashlar/core"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as Audit from "./Audit.ts"
+import * as Files from "./internal/files.ts"
+import * as Limits from "./internal/limits.ts"
+import type { VersionRow } from "./internal/migrations.ts"
+import * as Store from "./internal/store.ts"
+import { Policy } from "./Policy.ts"
+import { RegistryError, fromBackend, invalid, notFound } from "./RegistryError.ts"
+
+/** A registered version. */
+export interface VersionInfo {
+  readonly name: string
+  readonly version: number
+  readonly digest: string
+  readonly manifest: ModelPackage.Manifest
+  /** Every file of the package, its descriptors (`MLmodel`) included. */
+  readonly files: ReadonlyArray<ModelPackage.PackageFile>
+  readonly aliases: ReadonlyArray<string>
+  readonly runId?: string
+  readonly description: string
+  readonly tags: Readonly<Record<string, string>>
+  readonly created: Timestamp.Timestamp
+}
+
+/** Registers models and moves their aliases. */
+export class Models extends Context.Service<
+  Models,
+  {
+    readonly register: (
+      model: ModelSink.RegisterModel,
+    ) => Effect.Effect<VersionInfo, RegistryError>
+    /** The version a reference means now; without version and alias, the newest. */
+    readonly resolve: (ref: ModelRef.ModelRef) => Effect.Effect<VersionInfo, RegistryError>
+    readonly versions: (name: string) => Effect.Effect<ReadonlyArray<VersionInfo>, RegistryError>
+    readonly names: Effect.Effect<ReadonlyArray<string>, RegistryError>
+    /** Moves an alias that no policy protects. */
+    readonly setAlias: (
+      name: string,
+      alias: string,
+      version: number,
+    ) => Effect.Effect<void, RegistryError>
+    /** Protects an alias from now on. */
+    readonly setPolicy: (
+      name: string,
+      alias: string,
+      policy: Policy,
+    ) => Effect.Effect<void, RegistryError>
+    readonly policy: (
+      name: string,
+      alias: string,
+    ) => Effect.Effect<Policy | undefined, RegistryError>
+    /** Asks the alias's policy, and moves the alias if it agrees. */
+    readonly promote: (
+      request: ModelSink.PromoteModel,
+    ) => Effect.Effect<
+      ModelSink.Promotion,
+      RegistryError | PromotionGate.PromotionGateError,
+      PromotionGate.PromotionGate
+    >
+    /** What happened to a model, oldest first, after a position. */
+    readonly history: (
+      name: string,
+      after?: number,
+    ) => Effect.Effect<ReadonlyArray<Audit.Entry>, RegistryError>
+    /** Checks the whole audit chain; fails with `Corrupt` at the first entry that does not fit. */
+    readonly verifyAudit: Effect.Effect<{ readonly entries: number }, RegistryError>
+    /** Writes a version's files into `<cache>/<digest>`, checked, and returns the package. */
+    readonly fetch: (
+      version: VersionInfo,
+      cache: string,
+    ) => Effect.Effect<ModelPackage.ModelPackage, RegistryError>
+  }
+>()("@ashlar/registry/Models/v1") {}
+
+const decodeManifest = Schema.decodeUnknownSync(ModelPackage.Manifest)
+const decodeFiles = Schema.decodeUnknownSync(Schema.Array(ModelPackage.PackageFile))
+const decodeStoredPolicy = Schema.decodeUnknownSync(Policy)
+const decodePolicy = Schema.decodeUnknownEffect(Policy)
+
+const make = Effect.gen(function* () {
+  const store = yield* Store.make
+  const { db, blobs, build, wrap } = store
+
+  const info = Effect.fnUntraced(function* (row: VersionRow) {
+    const aliases = yield* db.all(
+      build
+        .selectFrom("registry_alias")
+        .select("alias")
+        .where("model", "=", row.model)
+        .where("version", "=", row.version)
+        .orderBy("alias"),
+    )
+    const tags: Record<string, string> = JSON.parse(row.tags)
+    return {
+      name: row.model,
+      version: row.version,
+      digest: row.digest,
+      manifest: decodeManifest(JSON.parse(row.manifest)),
+      files: decodeFiles(JSON.parse(row.files)),
+      aliases: aliases.map(({ alias }) => alias),
+      ...(row.run === null ? {} : { runId: row.run }),
+      description: row.description,
+      tags,
+      created: row.created,
+    } satisfies VersionInfo
+  })
+
+  const findByKey = (name: string, key: string) =>
+    db.first(
+      build
+        .selectFrom("registry_version")
+        .selectAll()
+        .where("model", "=", name)
+        .where("key", "=", key),
+    )
+
+  const aliased = (name: string, alias: string) =>
+    db.first(
+      build
+        .selectFrom("registry_alias")
+        .selectAll()
+        .where("model", "=", name)
+        .where("alias", "=", alias),
+    )
+
+  const getPolicy = Effect.fnUntraced(function* (name: string, alias: string) {
+    const row = yield* db.first(
+      build
+        .selectFrom("registry_policy")
+        .select("policy")
+        .where("model", "=", name)
+        .where("alias", "=", alias),
+    )
+    return row === undefined ? undefined : decodeStoredPolicy(JSON.parse(row.policy))
+  })
+
+  const row = Effect.fnUntraced(function* (ref: ModelRef.ModelRef) {
+    const holder = ref.alias === undefined ? undefined : yield* aliased(ref.name, ref.alias)
+    if (ref.alias !== undefined && holder === undefined) {
+      return yield* notFound(`alias ${ref.alias} of model ${ref.name}`)
+    }
+    const version = ref.version ?? holder?.version
+    const query = build
+      .selectFrom("registry_version")
+      .selectAll()
+      .where("model", "=", ref.name)
+      .orderBy("version", "desc")
+      .limit(1)
+    const found = yield* db.first(
+      version === undefined ? query : query.where("version", "=", version),
+    )
+    return found ?? (yield* notFound(`model ${ref.name}${version === undefined ? "" : ` version ${version}`}`))
+  })
+
+  /** Points an alias to a version, with its audit entry; inside a transaction. */
+  const pointAlias = Effect.fnUntraced(function* (
+    name: string,
+    alias: string,
+    version: number,
+    action: string,
+    detail: Readonly<Record<string, unknown>>,
+  ) {
+    yield* Limits.name("alias", alias)
+    yield* row({ name, version })
+    const previous = (yield* aliased(name, alias))?.version
+    yield* db.run(
+      build
+        .insertInto("registry_alias")
+        .values({ model: name, alias, version })
+        .onConflict((c) => c.columns(["model", "alias"]).doUpdateSet({ version })),
+    )
+    yield* Audit.append(store, {
+      action,
+      subject: name,
+      detail: { alias, version, previous: previous ?? null, ...detail },
+    })
+    return previous
+  })
+
+  const addVersion = Effect.fnUntraced(function* (
+    model: ModelSink.RegisterModel,
+    key: string,
+    manifest: ModelPackage.Manifest,
+    files: ReadonlyArray<ModelPackage.PackageFile>,
+  ) {
+    yield* db.run(
+      build
+        .insertInto("registry_model")
+        .values({ name: model.name, created: Timestamp.now() })
+        .onConflict((c) => c.column("name").doNothing()),
+    )
+    // Touching the model's row makes concurrent registrations of one model queue up.
+    yield* db.run(
+      build
+        .updateTable("registry_model")
+        .set({ name: model.name })
+        .where("name", "=", model.name),
+    )
+    const known = yield* findByKey(model.name, key)
+    if (known !== undefined) return known
+    const newest = yield* db.first(
+      build
+        .selectFrom("registry_version")
+        .select((select) => select.fn.max("version").as("version"))
+        .where("model", "=", model.name),
+    )
+    const version: VersionRow = {
+      model: model.name,
+      version: (newest?.version ?? 0) + 1,
+      key,
+      run: model.runId ?? null,
+      digest: manifest.digest,
+      manifest: JSON.stringify(manifest),
+      files: JSON.stringify(files),
+      description: model.description ?? "",
+      tags: JSON.stringify(model.tags ?? {}),
+      created: Timestamp.now(),
+    }
+    yield* db.run(build.insertInto("registry_version").values(version))
+    yield* Audit.append(store, {
+      action: "model.registered",
+      subject: model.name,
+      detail: { version: version.version, digest: version.digest, run: version.run },
+    })
+    return version
+  })
+
+  const register = Effect.fnUntraced(function* (model: ModelSink.RegisterModel) {
+    yield* Limits.name("name", model.name)
+    const { manifest, directory } = yield* Effect.mapError(
+      ModelPackage.read(model.directory),
+      (error) => invalid("directory", error.message),
+    )
+    const key = model.key ?? `${model.runId ?? ""}:${manifest.digest}`
+    const known = yield* findByKey(model.name, key)
+    if (known !== undefined) return yield* info(known)
+    const expected = new Map(manifest.files.map((file) => [file.path, file.digest]))
+    const files: Array<ModelPackage.PackageFile> = []
+    for (const { path, file } of yield* Files.walk(directory, "")) {
+      const stored = yield* Files.store(blobs, file)
+      if (expected.has(path) && expected.get(path) !== stored.digest) {
+        return yield* new RegistryError({
+          reason: "Corrupt",
+          field: path,
+          message: `${path} of ${directory} is not what its manifest says: write the package again`,
+        })
+      }
+      files.push({ path, ...stored })
+    }
+    return yield* info(yield* db.transaction(addVersion(model, key, manifest, files)))
+  })
+
+  const promote = Effect.fnUntraced(function* (request: ModelSink.PromoteModel) {
+    const { name, alias, version, key } = request
+    if (key !== undefined) {
+      const before = yield* db.first(
+        build
+          .selectFrom("registry_promotion")
+          .select("result")
+          .where("model", "=", name)
+          .where("key", "=", key),
+      )
+      if (before !== undefined) {
+        const result: ModelSink.Promotion = JSON.parse(before.result)
+        return result
+      }
+    }
+    yield* row({ name, version })
+    const decision = yield* decide(request)
+    const record = Effect.gen(function* () {
+      const why = { decision, reason: request.reason ?? null }
+      const previous = decision.passed
+        ? yield* pointAlias(name, alias, version, "model.promoted", why)
+        : (yield* aliased(name, alias))?.version
+      if (!decision.passed) {
+        yield* Audit.append(store, {
+          action: "model.refused",
+          subject: name,
+          detail: { alias, version, ...why },
+        })
+      }
+      const result: ModelSink.Promotion = {
+        promoted: decision.passed,
+        ...(previous === undefined ? {} : { previous }),
+        decision,
+      }
+      if (key !== undefined) {
+        yield* db.run(
+          build
+            .insertInto("registry_promotion")
+            .values({ model: name, key, result: JSON.stringify(result) }),
+        )
+      }
+      return result
+    })
+    return yield* db.transaction(record)
+  })
+
+  const decide = Effect.fnUntraced(function* (request: ModelSink.PromoteModel) {
+    const { name, alias, version } = request
+    const policy = yield* getPolicy(name, alias)
+    if (policy === undefined) {
+      const message = `no policy protects ${name}@${alias}`
+      return { passed: true, checks: [{ name: "policy", passed: true, message }] }
+    }
+    const evaluation = request.evaluation ?? policy.evaluation
+    if (evaluation === undefined) {
+      return yield* invalid(
+        "evaluation",
+        `the policy of ${name}@${alias} compares on data: name it in the request or in the policy`,
+      )
+    }
+    const baseline = request.baseline ?? policy.baseline
+    const champion =
+      (yield* aliased(name, alias)) ??
+      (baseline === undefined ? undefined : yield* aliased(name, baseline))
+    const gate = yield* PromotionGate.PromotionGate
+    return yield* gate.compare({
+      challenger: { name, version },
+      ...(champion === undefined ? {} : { champion: { name, version: champion.version } }),
+      evaluation,
+      label: policy.label,
+      metric: policy.metric,
+      ...(policy.minimumGain === undefined ? {} : { minimumGain: policy.minimumGain }),
+      ...(policy.alpha === undefined ? {} : { alpha: policy.alpha }),
+    })
+  })
+
+  return Models.of({
+    register: (model) => wrap(register(model)),
+    resolve: (ref) => wrap(Effect.flatMap(row(ref), info)),
+    versions: (name) =>
+      wrap(
+        Effect.flatMap(
+          db.all(
+            build
+              .selectFrom("registry_version")
+              .selectAll()
+              .where("model", "=", name)
+              .orderBy("version", "desc"),
+          ),
+          (rows) => Effect.forEach(rows, info),
+        ),
+      ),
+    names: wrap(
+      Effect.map(
+        db.all(build.selectFrom("registry_model").select("name").orderBy("name")),
+        (rows) => rows.map(({ name }) => name),
+      ),
+    ),
+    setAlias: (name, alias, version) =>
+      wrap(
+        db.transaction(
+          Effect.gen(function* () {
+            if ((yield* getPolicy(name, alias)) !== undefined) {
+              return yield* new RegistryError({
+                reason: "PermissionDenied",
+                field: "alias",
+                message: `a policy protects ${name}@${alias}: promote the version, and the policy decides`,
+              })
+            }
+            yield* pointAlias(name, alias, version, "alias.set", {})
+          }),
+        ),
+      ),
+    setPolicy: (name, alias, policy) =>
+      wrap(
+        Effect.gen(function* () {
+          yield* Limits.name("name", name)
+          yield* Limits.name("alias", alias)
+          const valid = yield* Effect.mapError(decodePolicy(policy), (error) =>
+            invalid("policy", error.message),
+          )
+          const text = JSON.stringify(valid)
+          const save = build
+            .insertInto("registry_policy")
+            .values({ model: name, alias, policy: text })
+            .onConflict((c) => c.columns(["model", "alias"]).doUpdateSet({ policy: text }))
+          yield* db.transaction(
+            Effect.andThen(
+              db.run(save),
+              Audit.append(store, {
+                action: "policy.set",
+                subject: name,
+                detail: { alias, policy: valid },
+              }),
+            ),
+          )
+        }),
+      ),
+    policy: (name, alias) => wrap(getPolicy(name, alias)),
+    promote: (request) =>
+      Effect.mapError(promote(request), (error) =>
+        error._tag === "DatabaseError" ? fromBackend(error) : error,
+      ),
+    history: (name, after = 0) =>
+      wrap(
+        Effect.map(
+          db.all(
+            build
+              .selectFrom("registry_audit")
+              .selectAll()
+              .where("subject", "=", name)
+              .where("position", ">", after)
+              .orderBy("position"),
+          ),
+          (rows) => rows.map(Audit.fromRow),
+        ),
+      ),
+    verifyAudit: wrap(
+      Effect.gen(function* () {
+        const rows = yield* db.all(
+          build.selectFrom("registry_audit").selectAll().orderBy("position"),
+        )
+        const broken = Audit.firstBroken(rows)
+        if (broken === undefined) return { entries: rows.length }
+        return yield* new RegistryError({
+          reason: "Corrupt",
+          message: `audit entry ${broken} does not fit the chain: it, or one before it, was changed or removed`,
+        })
+      }),
+    ),
+    fetch: (version, cache) =>
+      wrap(
+        Effect.gen(function* () {
+          const directory = `${cache}/${version.digest.slice("sha256:".length)}`
+          yield* Files.materialise(blobs, version.files, directory)
+          return { directory, manifest: version.manifest }
+        }),
+      ),
+  })
+})
+
+/** Models on a Database and a BlobStore. */
+export const layer: Layer.Layer<
+  Models,
+  RegistryError,
+  Database.Database | BlobStore.BlobStore
+> = Layer.effect(Models, make)

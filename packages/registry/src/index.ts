@@ -1,0 +1,7 @@
+export * as Audit from "./Audit.ts"
+export * as Lineage from "./Lineage.ts"
+export * as ModelPorts from "./ModelPorts.ts"
+export * as Models from "./Models.ts"
+export * as Policy from "./Policy.ts"
+export * as RegistryError from "./RegistryError.ts"
+export * as Runs from "./Runs.ts"
