@@ -1,7 +1,9 @@
 /**
  * Layered configuration: options in code, then the environment (`ASHLAR_*`), then a file. The same
  * setting is `database.poolSize` in options and file and `ASHLAR_DATABASE_POOL_SIZE` in the
- * environment.
+ * environment. A key that is a variable's name already, such as `ASHLAR_DATABASE_POOL_SIZE` in a
+ * backend's `layerConfig`, finds the same setting in every source; other variables (`OTEL_...`) are
+ * read from the environment alone.
  *
  * @module
  */
@@ -41,13 +43,60 @@ export interface Sources {
 /** One source, and what it calls a setting. */
 interface Source {
   readonly provider: ConfigProvider.ConfigProvider
-  readonly nameOf: (path: ReadonlyArray<string>) => string
+  /** `undefined` where the source cannot hold it. */
+  readonly nameOf: (path: ReadonlyArray<string>) => string | undefined
 }
 
-const dotted = (path: ReadonlyArray<string>): string => path.join(".")
+const dotted = (path: ConfigProvider.Path): string => path.join(".")
 
-const variableOf = (path: ReadonlyArray<string>): string =>
-  ["ASHLAR", ...path.map(Str.configCase)].join("_")
+const variableOf = (path: ConfigProvider.Path): string =>
+  ["ASHLAR", ...path.map((segment) => Str.configCase(String(segment)))].join("_")
+
+/** True for what is an environment variable's name already. */
+const isVariable = (path: ConfigProvider.Path): boolean =>
+  /^[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+$/.test(String(path[0] ?? ""))
+
+const environment = (env: Record<string, string>): Source => {
+  const inner = ConfigProvider.fromEnv({ env })
+  const prefixed = inner.pipe(ConfigProvider.constantCase, ConfigProvider.nested("ASHLAR"))
+  return {
+    provider: ConfigProvider.make((path) => (isVariable(path) ? inner : prefixed).load(path)),
+    nameOf: (path) =>
+      `environment variable ${isVariable(path) ? path.join("_") : variableOf(path)}`,
+  }
+}
+
+/** Where each variable lies in a tree of settings. */
+const variablesOf = (settings: object): ReadonlyMap<string, ConfigProvider.Path> => {
+  const found = new Map<string, ConfigProvider.Path>()
+  const visit = (value: unknown, path: ConfigProvider.Path): void => {
+    if (path.length > 0) found.set(variableOf(path), path)
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return
+    for (const [key, child] of Object.entries(value)) visit(child, [...path, key])
+  }
+  visit(settings, [])
+  return found
+}
+
+const tree = (settings: object, describe: (path: ConfigProvider.Path) => string): Source => {
+  const inner = ConfigProvider.fromUnknown(settings)
+  const variables = variablesOf(settings)
+  const locate = (path: ConfigProvider.Path): ConfigProvider.Path | undefined => {
+    if (!isVariable(path)) return path
+    const known = variables.get(String(path[0]))
+    return known === undefined ? undefined : [...known, ...path.slice(1)]
+  }
+  return {
+    provider: ConfigProvider.make((path) => {
+      const located = locate(path)
+      return located === undefined ? Effect.undefined : inner.load(located)
+    }),
+    nameOf: (path) => {
+      const located = locate(path)
+      return located === undefined ? undefined : describe(located)
+    },
+  }
+}
 
 const fileOf = (sources: Sources): string | undefined => {
   if (sources.file !== undefined) return sources.file
@@ -111,29 +160,11 @@ const sourcesOf = Effect.fnUntraced(function* (
       (entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== "",
     ),
   )
-  const all: Array<Source> = [
-    {
-      provider: ConfigProvider.fromUnknown(sources.options ?? {}),
-      nameOf: (path) => `option ${dotted(path)}`,
-    },
-    {
-      provider: ConfigProvider.fromEnv({ env }).pipe(
-        ConfigProvider.constantCase,
-        ConfigProvider.nested("ASHLAR"),
-      ),
-      nameOf: (path) => `environment variable ${variableOf(path)}`,
-    },
-  ]
+  const all = [tree(sources.options ?? {}, (path) => `option ${dotted(path)}`), environment(env)]
   const file = fileOf(sources)
   if (file === undefined) return all
   const settings = yield* readSettings(file)
-  return [
-    ...all,
-    {
-      provider: ConfigProvider.fromUnknown(settings),
-      nameOf: (path) => `${dotted(path)} in ${file}`,
-    },
-  ]
+  return [...all, tree(settings, (path) => `${dotted(path)} in ${file}`)]
 })
 
 const combine = (sources: ReadonlyArray<Source>): ConfigProvider.ConfigProvider =>
@@ -189,9 +220,10 @@ const explain = Effect.fnUntraced(function* (
       field,
     })
   }
+  const places = sources.map((source) => source.nameOf(path)).filter((name) => name !== undefined)
   return new SettingsError({
     reason: "InvalidInput",
-    message: `${field} is missing${rule === "Missing key" ? "" : ` (${rule})`}: set ${sources.map((source) => source.nameOf(path)).join(", or ")}`,
+    message: `${field} is missing: set ${places.join(", or ")}`,
     field,
   })
 })

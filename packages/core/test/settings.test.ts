@@ -78,6 +78,28 @@ describe("Settings", () => {
     expect(await Effect.runPromise(Settings.load(root, sources))).toBe("/data")
   })
 
+  it("finds a setting by the variable's name in every source", async () => {
+    const pool = Config.all({
+      size: Config.Int("ASHLAR_DATABASE_POOL_SIZE"),
+      service: Config.String("OTEL_SERVICE_NAME").pipe(Config.withDefault("none")),
+    })
+    const path = await file("g.yaml", `${yaml}\nOTEL_SERVICE_NAME: not from here\n`)
+    const read = (sources: Settings.Sources) => Effect.runPromise(Settings.load(pool, sources))
+    expect(await read({ env: {}, file: path })).toEqual({ size: 4, service: "none" })
+    const env = { ASHLAR_DATABASE_POOL_SIZE: "5", OTEL_SERVICE_NAME: "scoring" }
+    expect(await read({ env, file: path })).toEqual({ size: 5, service: "scoring" })
+    const options = { database: { poolSize: 6 } }
+    expect((await read({ env, file: path, options })).size).toBe(6)
+    const wrong = await Effect.runPromise(
+      Effect.flip(Settings.load(pool, { env: {}, options: { database: { poolSize: "x" } } })),
+    )
+    expect(wrong.message).toContain('is "x" (option database.poolSize)')
+    const missing = await Effect.runPromise(Effect.flip(Settings.load(pool, { env: {} })))
+    expect(missing.message).toBe(
+      "ASHLAR_DATABASE_POOL_SIZE is missing: set environment variable ASHLAR_DATABASE_POOL_SIZE",
+    )
+  })
+
   it("names the setting, its value, the rule and the source", async () => {
     const path = await file("d.yaml", yaml)
     const environment = await failure({ file: path, env: { ASHLAR_DATABASE_POOL_SIZE: "many" } })
