@@ -1,6 +1,7 @@
 export * as Distance from "./Distance.ts"
 export * as Distribution from "./Distribution.ts"
 export * as Drift from "./Drift.ts"
+export * as Explanation from "./Explanation.ts"
 export * as HypothesisTest from "./HypothesisTest.ts"
 export * as Metric from "./Metric.ts"
 export * as Monitoring from "./Monitoring.ts"
