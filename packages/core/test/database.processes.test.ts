@@ -1,10 +1,12 @@
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { Database } from "@ashlar/core"
+import { Database, Events } from "@ashlar/core"
+import * as Outbox from "@ashlar/core/outbox"
 import * as Postgres from "@ashlar/core/postgres"
 import * as Sqlite from "@ashlar/core/sqlite"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { sql } from "kysely"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { startChild } from "./support/child.ts"
@@ -66,5 +68,28 @@ describe.each(backends)("processes on one $name database", ({ env, layer }) => {
     const whole = new Set(found.map(({ half }) => half))
     expect(acknowledged.filter((i) => !whole.has(i))).toEqual([])
     expect(acknowledged.length).toBeGreaterThanOrEqual(100)
+  })
+
+  it("take over from a consumer that was killed, at once, and miss no event", async () => {
+    const keys = Array.from({ length: 40 }, (_, i) => `k${i}`)
+    // A lease far longer than the test: only the dead owner's process id can free the group.
+    const outbox = Layer.provide(Outbox.layer({ leaseMs: 60_000, pollMs: 50 }), layer())
+    const publish = Effect.flatMap(Events.Events, (events) =>
+      events.publish(keys.map((key) => ({ topic: "work", key, payload: null }))),
+    )
+    await Effect.runPromise(Effect.provide(publish, outbox))
+    const child = startChild("consume", env())
+    await child.killAfter(10)
+    const seen: Array<string> = []
+    const takeOver = Effect.gen(function* () {
+      const events = yield* Events.Events
+      yield* events.consume({ topic: "work", group: "g" }, (batch) =>
+        Effect.sync(() => void seen.push(...batch.map(({ key }) => key))),
+      )
+      while (seen.at(-1) !== "k39") yield* Effect.sleep(10)
+    })
+    await Effect.runPromise(Effect.provide(Effect.scoped(takeOver), outbox))
+    expect([...new Set([...child.lines, ...seen])]).toEqual(keys)
+    expect(child.lines.length + seen.length).toBeLessThanOrEqual(keys.length + 1)
   })
 })

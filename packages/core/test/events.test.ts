@@ -92,7 +92,7 @@ for (const [name, database] of Object.entries(databases)) {
         while (log.length < 3) yield* Effect.sleep(10)
         return log
       })
-      const log = await Effect.runPromise(Effect.scoped(Effect.provide(program, layer)))
+      const log = await Effect.runPromise(Effect.provide(Effect.scoped(program), layer))
       expect(log).toEqual(["started", "stopped", "handled"])
     })
   })

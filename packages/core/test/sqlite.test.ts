@@ -163,6 +163,30 @@ describe("a file that cannot be opened", () => {
   })
 })
 
+describe("a closed database", () => {
+  it("is Unavailable", async () => {
+    const kept = await onDatabase(Sqlite.layer({ file: ":memory:" }), (db) => Effect.succeed(db))
+    for (const use of [kept.run(makeTable), kept.transaction(Effect.void)]) {
+      const error = await Effect.runPromise(Effect.flip(use))
+      expect([error.reason, error.message]).toEqual([
+        "Unavailable",
+        expect.stringContaining("was closed"),
+      ])
+    }
+  })
+})
+
+describe("the builder", () => {
+  it("runs nothing by itself, rather than answer with no rows", async () => {
+    const execute = onDatabase(Sqlite.layer({ file: ":memory:" }), (db) =>
+      Effect.tryPromise(() =>
+        db.build<{ t: { id: number } }>().selectFrom("t").selectAll().execute(),
+      ),
+    )
+    await expect(execute).rejects.toMatchObject({ cause: { reason: "InvalidInput" } })
+  })
+})
+
 describe("layerConfig", () => {
   it("reads the environment", async () => {
     const file = newFile()

@@ -1,5 +1,6 @@
 /** A process that works on a database until it is done or killed: `databaseChild.ts <task>`. */
-import { Database } from "@ashlar/core"
+import { Database, Events } from "@ashlar/core"
+import * as Outbox from "@ashlar/core/outbox"
 import * as Postgres from "@ashlar/core/postgres"
 import * as Sqlite from "@ashlar/core/sqlite"
 import * as Effect from "effect/Effect"
@@ -63,6 +64,19 @@ const tasks: Readonly<
       }
       yield* say("done")
     }),
+  /** Consumes events one by one until killed, and says each key before it is acknowledged. */
+  consume: (db) =>
+    Effect.gen(function* () {
+      const events = yield* Events.Events
+      yield* events.consume({ topic: "work", group: "g", batch: 1 }, ([event]) =>
+        Effect.andThen(say(event?.key ?? ""), Effect.sleep(10)),
+      )
+      yield* Effect.never
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(Outbox.layer({ leaseMs: 60_000, pollMs: 50 })),
+      Effect.provideService(Database.Database, db),
+    ),
 }
 
 const task = tasks[process.argv[2] ?? ""]

@@ -147,9 +147,11 @@ export const connect: (
   /** Another process writes: wait as a transaction would, so that no fiber slips in between. */
   const waiting = <A>(work: () => A): Effect.Effect<A, DatabaseError> =>
     lock.withPermit(
-      Effect.mapError(
-        patiently(work, (sleep) => sleep, Date.now(), 0),
-        toError,
+      Effect.suspend(() =>
+        Effect.mapError(
+          patiently(work, (sleep) => sleep, Date.now(), 0),
+          toError,
+        ),
       ),
     )
 
@@ -169,7 +171,12 @@ export const connect: (
   const rollback = (transaction: Transaction<Raw>): Effect.Effect<void> =>
     Effect.sync(() => {
       end(transaction)
-      if (raw.inTransaction) raw.exec("rollback")
+      try {
+        if (raw.inTransaction) raw.exec("rollback")
+      } catch {
+        // A disk that cannot even roll back: without its connection SQLite undoes it on next open.
+        raw.close()
+      }
     })
 
   const begin = (restore: <A, E, R>(e: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>) =>

@@ -1,5 +1,6 @@
 import {
   type ColumnDefinitionNode,
+  type DatabaseConnection,
   type DataTypeNode,
   DummyDriver,
   Kysely,
@@ -11,6 +12,18 @@ import {
   SqliteIntrospector,
   SqliteQueryCompiler,
 } from "kysely"
+import { invalid } from "./errors.ts"
+
+/** Kysely's dummy driver answers `execute()` with no rows, which is a wrong answer. */
+class NoDriver extends DummyDriver {
+  override acquireConnection(): Promise<DatabaseConnection> {
+    return Promise.reject(
+      invalid(
+        "This builder makes queries and runs none. Pass the query to the Database's all, first or run instead of calling execute.",
+      ),
+    )
+  }
+}
 
 /** Leaves `for update` out: SQLite's one writer has the whole database to itself already. */
 class PortableSqliteCompiler extends SqliteQueryCompiler {
@@ -25,7 +38,7 @@ export const sqliteBuilder = (): Kysely<unknown> =>
   new Kysely({
     dialect: {
       createAdapter: () => new SqliteAdapter(),
-      createDriver: () => new DummyDriver(),
+      createDriver: () => new NoDriver(),
       createIntrospector: (db) => new SqliteIntrospector(db),
       createQueryCompiler: () => new PortableSqliteCompiler(),
     },
@@ -59,7 +72,7 @@ export const postgresBuilder = (): Kysely<unknown> =>
   new Kysely({
     dialect: {
       createAdapter: () => new PostgresAdapter(),
-      createDriver: () => new DummyDriver(),
+      createDriver: () => new NoDriver(),
       createIntrospector: (db) => new PostgresIntrospector(db),
       createQueryCompiler: () => new PortablePostgresCompiler(),
     },

@@ -72,6 +72,13 @@ export const fromSqlite = (cause: unknown, file: string, busyTimeoutMs: number):
       cause,
     })
   }
+  if (cause instanceof TypeError && /connection is not open/.test(cause.message)) {
+    return new DatabaseError({
+      reason: "Unavailable",
+      message: `The database ${file} was closed. Keep its layer or scope open while it is in use.`,
+      cause,
+    })
+  }
   const code = codeOf(cause)
   const bindFailed = code === "" && (cause instanceof TypeError || cause instanceof RangeError)
   // Extended codes such as SQLITE_IOERR_FSYNC mean what their first two words mean.
