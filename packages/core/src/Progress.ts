@@ -129,7 +129,10 @@ export const withTask = <A, E, R>(
 /** Reports nothing. */
 export const silent: Layer.Layer<never> = Layer.succeed(CurrentReporter, silentReporter)
 
-/** Reports to a function: what a module's Promise face takes as `onProgress`. */
+/**
+ * Reports to a function. For a Promise face, merge it into the layer:
+ * `Facade.make(Service, Layer.merge(layer, Progress.callback(onProgress)))`.
+ */
 export const callback = (report: (event: ProgressEvent) => void): Layer.Layer<never> =>
   Layer.succeed(CurrentReporter, { report })
 

@@ -3,6 +3,7 @@ import { type IncomingMessage, request as httpRequest } from "node:http"
 import { setTimeout as sleep } from "node:timers/promises"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Metric from "effect/Metric"
 import * as Redacted from "effect/Redacted"
@@ -15,8 +16,10 @@ import { afterEach, describe, expect, it } from "vitest"
 import { Auth, BlobStore } from "@ashlar/core"
 import * as HttpKit from "@ashlar/core/fastify"
 
-const runtime = ManagedRuntime.make(Layer.empty)
 const log: Array<string> = []
+const logged: Array<string> = []
+const logger = Logger.map(Logger.formatLogFmt, (line) => void logged.push(line))
+const runtime = ManagedRuntime.make(Logger.layer([logger]))
 const opened: Array<AsyncDisposable> = []
 
 afterEach(async () => {
@@ -253,6 +256,9 @@ describe("errors", () => {
       expect(text).toContain("request-1")
       expect(text).not.toMatch(/secret|hunter2/)
     }
+    // The log of the routes' own runtime has what the caller is not told.
+    const mistakes = logged.filter((line) => line.includes("request-1"))
+    expect(mistakes.join("\n")).toMatch(/secret detail[\s\S]*hunter2/)
   })
 
   it("take the shape of a protocol", async () => {
@@ -403,6 +409,53 @@ describe("streams", () => {
     request.end("last")
     expect(String((await chunks.next()).value)).toBe("last")
     expect((await chunks.next()).done).toBe(true)
+  })
+})
+
+describe("clients that go away", () => {
+  it("in the middle of a body do no harm", async () => {
+    const server = await start()
+    const { port } = new URL(server.url)
+    for (const path of ["/bytes", "/echo"]) {
+      const socket = connect(Number(port), "127.0.0.1")
+      socket.write(`POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-length: 50\r\n\r\nhalf`)
+      await sleep(30)
+      socket.destroy()
+    }
+    await sleep(30)
+    const metrics = await call(server, "/metrics", { headers: bearer("reader") })
+    const text = await metrics.text()
+    expect(text).not.toMatch(/status="500"/)
+    // What is being served is this very request.
+    expect(text).toContain("http_server_active_requests 1\n")
+  })
+
+  it("in the middle of an answer stop its stream", async () => {
+    const server = await start({
+      register: (app) => {
+        HttpKit.route(app, runtime, {
+          method: "GET",
+          url: "/ticks",
+          operation: "ticks",
+          access: "public",
+          handler: () =>
+            Effect.succeed(
+              HttpKit.reply(
+                Stream.fromEffectRepeat(Effect.as(Effect.sleep(2), Buffer.from("tick "))).pipe(
+                  Stream.ensuring(Effect.sync(() => log.push("released"))),
+                ),
+              ),
+            ),
+        })
+      },
+    })
+    const controller = new AbortController()
+    const response = await call(server, "/ticks", { signal: controller.signal })
+    const reader = response.body?.getReader()
+    expect(Buffer.from((await reader?.read())?.value ?? []).toString()).toContain("tick")
+    controller.abort()
+    await reader?.closed.catch(() => undefined)
+    await expect.poll(() => log).toEqual(["released"])
   })
 })
 

@@ -1,6 +1,9 @@
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { describe, expect, it } from "vitest"
 import { Progress } from "@ashlar/core"
+import { Facade } from "@ashlar/core/promise"
 
 const record = () => {
   const written: Array<string> = []
@@ -39,6 +42,21 @@ describe("Progress", () => {
   it("is silent unless asked, and asks nothing of the work", async () => {
     expect(await Effect.runPromise(count(3))).toBe(3)
     expect(await Effect.runPromise(Effect.provide(count(3), Progress.silent))).toBe(3)
+  })
+
+  it("reaches a program through a Promise face whose layer has it", async () => {
+    class Reader extends Context.Service<
+      Reader,
+      { readonly read: (rows: number) => Effect.Effect<number, string> }
+    >()("test/Reader/v1") {}
+    const seen: Array<number> = []
+    const layer = Layer.merge(
+      Layer.succeed(Reader, { read: (rows) => count(rows) }),
+      Progress.callback((event) => seen.push(event.done)),
+    )
+    await using reader = await Facade.make(Reader, layer)
+    expect(await reader.read(2)).toBe(2)
+    expect(seen).toEqual([0, 1, 2, 2])
   })
 
   it("writes few plain lines where there is no terminal", async () => {

@@ -7,7 +7,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { describe, expect, expectTypeOf, it } from "vitest"
 import { Failure } from "@ashlar/core"
-import type { BlobStore } from "@ashlar/core"
+import type { BlobStore, Database } from "@ashlar/core"
 import { type CallOptions, Facade, FacadeError } from "@ashlar/core/promise"
 
 class ShelfError extends Schema.TaggedError<ShelfError>()(
@@ -121,6 +121,17 @@ describe("types", () => {
       Parameters<Face["get"]>
     >()
     expectTypeOf<[number]>().not.toExtend<Parameters<Face["get"]>>()
+  })
+})
+
+describe("types of generic methods", () => {
+  it("are erased to their constraints; what runs an effect of the caller's is left out", () => {
+    type Face = Facade<Database.Database["Service"]>
+    expectTypeOf<
+      Exclude<keyof Database.Database["Service"], keyof Face>
+    >().toEqualTypeOf<"transaction">()
+    expectTypeOf<Awaited<ReturnType<Face["all"]>>>().toEqualTypeOf<ReadonlyArray<unknown>>()
+    expectTypeOf<Awaited<ReturnType<Face["run"]>>>().toEqualTypeOf<Database.Changes>()
   })
 })
 

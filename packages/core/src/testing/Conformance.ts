@@ -101,7 +101,39 @@ const expectNotSupported = (exit: Exit.Exit<unknown, unknown>): Outcome => {
 const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome =>
   Exit.isSuccess(exit) ? { _tag: "Passed" } : { _tag: "Failed", error: Cause.squash(exit.cause) }
 
-/** Defines the suite of an SPI; its package publishes it as `<Spi>Suite`. */
+/**
+ * Defines the suite of an SPI; its package publishes it as `<Spi>Suite`.
+ *
+ * @example
+ * ```ts no-run
+ * import { BlobStore } from "@ashlar/core"
+ * import * as Memory from "@ashlar/core/memory"
+ * import { Conformance } from "@ashlar/core/testing"
+ *
+ * const suite = Conformance.define({
+ *   spi: BlobStore.BlobStore,
+ *   capabilities: (store) => store.capabilities,
+ *   cases: [
+ *     {
+ *       name: "a key without a blob is NotFound",
+ *       run: BlobStore.BlobStore.use((store) => Conformance.fails(store.head("none"), "NotFound")),
+ *     },
+ *     {
+ *       name: "presigns a URL",
+ *       requires: (capabilities) => capabilities.presignedUrls,
+ *       otherwise: "NotSupported",
+ *       run: BlobStore.BlobStore.use((store) =>
+ *         store.presign("key", { method: "GET", expiresSeconds: 60 }),
+ *       ),
+ *     },
+ *   ],
+ *   brokenLayers: [],
+ * })
+ *
+ * suite.run("memory", Memory.layer)
+ * suite.verifyBroken()
+ * ```
+ */
 export const define = <I, S extends object, C, R = never>(
   definition: Definition<I, S, C, R>,
 ): Suite<I, C, R> => {

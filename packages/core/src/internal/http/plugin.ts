@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto"
 import * as Context from "effect/Context"
-import type { FastifyPluginAsync, FastifyRequest } from "fastify"
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify"
 import type { Principal } from "../../Auth.ts"
 import { authenticate } from "./authenticate.ts"
 import { readBodies } from "./body.ts"
@@ -48,6 +48,16 @@ const admit =
     if (seconds > 0) throw rateLimited(seconds, `"${client}" sends too many requests`)
   }
 
+/** Counts until the connection is done with the answer, also when the client goes away before it. */
+const measure = (kit: Kit, request: FastifyRequest, reply: FastifyReply): void => {
+  kit.metrics.started()
+  reply.raw.once("close", () => {
+    const route = request.is404 ? "unmatched" : (request.routeOptions.url ?? "unmatched")
+    const status = reply.raw.writableEnded ? reply.statusCode : 499
+    kit.metrics.finished(request.method, route, status, reply.elapsedTime / 1000)
+  })
+}
+
 const install: FastifyPluginAsync<KitOptions> = async (app, options) => {
   if (app.hasDecorator(decorator)) return
   const { limits = {} } = options
@@ -68,7 +78,7 @@ const install: FastifyPluginAsync<KitOptions> = async (app, options) => {
   const strangers = makeLimiter(limits.failedAuthRate ?? { perSecond: 10, burst: 20 })
   const admitRequest = admit(kit, clients, strangers)
   app.addHook("onRequest", async (request, reply) => {
-    kit.metrics.started()
+    measure(kit, request, reply)
     reply.header("x-request-id", request.id)
     await admitRequest(request)
   })
@@ -76,10 +86,6 @@ const install: FastifyPluginAsync<KitOptions> = async (app, options) => {
   app.addHook("onSend", (_request, reply, payload, done) => {
     if (kit.draining) reply.header("connection", "close")
     done(null, payload)
-  })
-  app.addHook("onResponse", async (request, reply) => {
-    const route = request.is404 ? "unmatched" : (request.routeOptions.url ?? "unmatched")
-    kit.metrics.finished(request.method, route, reply.statusCode, reply.elapsedTime / 1000)
   })
   readBodies(app, (request) => {
     const rules = rulesOf(request)
