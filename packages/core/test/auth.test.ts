@@ -1,3 +1,4 @@
+import { inspect } from "node:util"
 import { Auth, Database } from "@ashlar/core"
 import * as Postgres from "@ashlar/core/postgres"
 import * as Sqlite from "@ashlar/core/sqlite"
@@ -37,7 +38,7 @@ describe("tokens", () => {
       const bytes = Object.values(row ?? {}).map((v) =>
         v instanceof Uint8Array ? Buffer.from(v).toString("latin1") : String(v),
       )
-      return { secret, stored: bytes.join("\n"), shown: JSON.stringify(token) + String(token) }
+      return { secret, stored: bytes.join("\n"), shown: JSON.stringify(token) + inspect(token) }
     })
     const layer = Layer.provideMerge(Tokens.layer(), sqlite)
     const { secret, stored, shown } = await Effect.runPromise(Effect.provide(program, layer))

@@ -239,7 +239,13 @@ export const connect: (
       cache.clear()
       generation += 1
     },
-    ...transactions({ current, exclusive: lock.withPermit, begin, commit, rollback }),
+    ...transactions({
+      current,
+      exclusive: (effect) => lock.withPermit(effect),
+      begin,
+      commit,
+      rollback,
+    }),
   }
   return driver
 })
