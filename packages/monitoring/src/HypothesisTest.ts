@@ -257,7 +257,7 @@ export const pairedBootstrap = (
 ): Bootstrap => {
   const n = differences.length
   if (n === 0) throw invalid("a bootstrap needs at least one row", "differences")
-  const resamples = options.resamples ?? Math.max(200, Math.min(2000, Math.floor(2e8 / n)))
+  const resamples = options.resamples ?? Math.max(200, Math.min(1000, Math.floor(5e7 / n)))
   const above = options.above ?? 0
   const alpha = options.alpha ?? 0.05
   const next = random(options.seed)

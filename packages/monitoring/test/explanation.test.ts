@@ -272,7 +272,7 @@ describe("sampled explanations", () => {
 
   it("refuses budgets, backgrounds and predictions that make no sense", async () => {
     const rows = data(1)
-    const fail = (part: Partial<Parameters<typeof Explanation.sample>[0]>) =>
+    const fail = (part: Partial<Explanation.SampleRequest<never, never>>) =>
       Effect.runPromise(Effect.flip(Explanation.sample({ predict, rows, background: rows, columns, ...part })))
     expect((await fail({ evaluations: 5 }) as Error).message).toMatch(/at least 14/)
     expect((await fail({ background: new Float32Array(0) }) as Error).message).toMatch(/no rows/)
