@@ -12,9 +12,10 @@ afterEach(() => {
   if (child?.exitCode === null) child.kill("SIGKILL")
 })
 
-const start = async () => {
+const start = async (env: NodeJS.ProcessEnv = {}) => {
   const started = spawn(process.execPath, ["--conditions=@ashlar/source", fixture], {
     stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, ...env },
   })
   child = started
   const lines: Array<string> = []
@@ -54,4 +55,20 @@ it("a request that outlasts the grace is interrupted and told so", async () => {
   expect(await answer.json()).toMatchObject({ error: { code: "HttpError.Unavailable" } })
   expect(await exited).toEqual([0, null])
   expect(lines.at(-1)).toBe("released")
+})
+
+it("a second signal does not wait for the grace, but a doubled first one is one", async () => {
+  const { url, lines, exited, stop } = await start({ GRACE_MS: "60000" })
+  const hanging = fetch(`${url}/hang`).catch((error: unknown) => String(error))
+  await expect.poll(() => lines).toContain("started /hang")
+  stop()
+  await sleep(100)
+  stop()
+  await sleep(300)
+  expect(child?.exitCode).toBeNull()
+  expect(child?.signalCode).toBeNull()
+  await sleep(1200)
+  stop()
+  expect(await exited).toEqual([null, "SIGTERM"])
+  expect(await hanging).toContain("fetch failed")
 })

@@ -19,7 +19,7 @@ export interface ServerOptions extends KitOptions {
     readonly readyDelayMs?: number
     /** How long running requests may take to finish before they are interrupted; default 10000. */
     readonly graceMs?: number
-    /** Drain on SIGTERM and SIGINT; default true. */
+    /** Drain on SIGTERM and SIGINT, and end at once on a second one; default true. */
     readonly onSignals?: boolean
   }
 }
@@ -100,16 +100,23 @@ export const makeServer = async (options: ServerOptions): Promise<Server> => {
   }
   const { promise: closed, resolve } = Promise.withResolvers<void>()
   const stop = drainer(app, options)
+  const ignoreSignals = () => {
+    process.removeListener("SIGTERM", onSignal)
+    process.removeListener("SIGINT", onSignal)
+  }
   let draining: Promise<void> | undefined
   const drain = (): Promise<void> => {
     draining ??= stop().finally(() => {
-      process.removeListener("SIGTERM", onSignal)
-      process.removeListener("SIGINT", onSignal)
+      ignoreSignals()
       resolve()
     })
     return draining
   }
-  const onSignal = () => void drain()
+  const onSignal = () => {
+    // A second signal ends the process at once. Terminals and npm may send the first one twice.
+    if (draining === undefined) setTimeout(ignoreSignals, 1000).unref()
+    void drain()
+  }
   if (onSignals) {
     process.on("SIGTERM", onSignal)
     process.on("SIGINT", onSignal)
