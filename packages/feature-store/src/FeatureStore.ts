@@ -10,7 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Semaphore from "effect/Semaphore"
 import * as Definitions from "./internal/definitions.ts"
 import { FeatureStoreError } from "./FeatureStoreError.ts"
-import type { FeatureService } from "./FeatureService.ts"
+import type { FeatureService, View } from "./FeatureService.ts"
 import type { FeatureView } from "./FeatureView.ts"
 import { fromCause, invalid } from "./internal/failures.ts"
 import { trainingFrame } from "./internal/frame.ts"
@@ -72,6 +72,11 @@ export interface FeatureStoreOptions {
   readonly now?: () => Timestamp.Timestamp
 }
 
+/** Asks for vectors; the service may be given itself, applied or not. */
+export interface VectorRequest extends Omit<FeatureSource.VectorRequest, "service"> {
+  readonly service: string | FeatureService
+}
+
 /** Defines, ingests, joins, materialises and serves features. */
 export class FeatureStore extends Context.Service<
   FeatureStore,
@@ -109,9 +114,7 @@ export class FeatureStore extends Context.Service<
       request: MaterializeRequest,
     ) => Effect.Effect<Materialized, FeatureStoreError | OnlineStoreError>
     /** Feature vectors from the online store, in the service's order. */
-    readonly vectors: (
-      request: FeatureSource.VectorRequest,
-    ) => Effect.Effect<TimedVectors, FeatureStoreError>
+    readonly vectors: (request: VectorRequest) => Effect.Effect<TimedVectors, FeatureStoreError>
     /** Label rows, in their order, with the features known at each row's instant. */
     readonly trainingFrame: (
       request: FeatureSource.FrameRequest,
@@ -119,7 +122,7 @@ export class FeatureStore extends Context.Service<
     /** A service that was applied in this process. */
     readonly service: (name: string) => Effect.Effect<FeatureService, FeatureStoreError>
     /** Views that were applied in this process. */
-    readonly views: () => Effect.Effect<ReadonlyArray<FeatureView>>
+    readonly views: () => Effect.Effect<ReadonlyArray<View>>
   }
 >()("@ashlar/feature-store/FeatureStore/v1") {}
 
@@ -276,20 +279,19 @@ const make = Effect.fnUntraced(function* (options: FeatureStoreOptions) {
         Semaphore.withPermit(running, materialize(request)),
         "FeatureStore.materialize",
       ),
-    vectors: (request) =>
-      definitions.service(request.service).pipe(
-        Effect.flatMap((service) =>
-          vectors(service, request.entities, request.at ?? now(), online),
-        ),
-        Effect.mapError(fromCause),
-      ),
+    vectors: ({ at, entities, service }) =>
+      typeof service === "string"
+        ? Effect.flatMap(definitions.service(service), (found) =>
+            vectors(found, entities, at ?? now(), online),
+          )
+        : vectors(service, entities, at ?? now(), online),
     trainingFrame: (request) =>
       definitions.service(request.service).pipe(
         Effect.flatMap((service) => trainingFrame(service, request, stateOf)),
         Effect.withSpan("FeatureStore.trainingFrame"),
       ),
     service: definitions.service,
-    views: () => Effect.sync(definitions.views),
+    views: () => Effect.sync(definitions.allViews),
   })
 })
 

@@ -2,7 +2,7 @@
 import { type Database, Digest, Timestamp } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import type { Entity } from "../Entity.ts"
-import type { FeatureService } from "../FeatureService.ts"
+import type { FeatureService, View } from "../FeatureService.ts"
 import { FeatureStoreError } from "../FeatureStoreError.ts"
 import type { FeatureView } from "../FeatureView.ts"
 import type { RequestView } from "../RequestView.ts"
@@ -104,6 +104,7 @@ export interface Definitions {
   readonly view: (name: string) => Effect.Effect<FeatureView, FeatureStoreError>
   readonly source: (name: string) => Effect.Effect<Source, FeatureStoreError>
   readonly views: () => ReadonlyArray<FeatureView>
+  readonly allViews: () => ReadonlyArray<View>
 }
 
 const named = <A>(what: string, all: ReadonlyMap<string, A>, name: string) => {
@@ -122,6 +123,7 @@ const named = <A>(what: string, all: ReadonlyMap<string, A>, name: string) => {
 export const make = (db: Database.Database["Service"]): Definitions => {
   const services = new Map<string, FeatureService>()
   const views = new Map<string, FeatureView>()
+  const requests = new Map<string, RequestView>()
   const sources = new Map<string, Source>()
   const build = db.build<Tables>()
 
@@ -194,6 +196,7 @@ export const make = (db: Database.Database["Service"]): Definitions => {
     for (const definition of all) {
       if (definition.kind === "service") services.set(definition.name, definition)
       else if (definition.kind === "view") views.set(definition.name, definition)
+      else if (definition.kind === "request") requests.set(definition.name, definition)
       else if (definition.kind === "source") sources.set(definition.name, definition)
     }
     return planned
@@ -206,5 +209,6 @@ export const make = (db: Database.Database["Service"]): Definitions => {
     view: (name) => named("view", views, name),
     source: (name) => named("source", sources, name),
     views: () => [...views.values()],
+    allViews: () => [...views.values(), ...requests.values()],
   }
 }

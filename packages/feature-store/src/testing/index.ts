@@ -1,0 +1,1 @@
+export * as OnlineStoreSuite from "./OnlineStoreSuite.ts"
