@@ -50,8 +50,8 @@ export interface Kit {
   readonly described: Array<Described>
   readonly checks: Map<string, Check>
   readonly metrics: HttpMetrics
-  /** Runtimes of the routes. */
-  readonly runtimes: Set<object>
+  /** Runtimes of the routes, and whether somebody sees the spans made in them. */
+  readonly runtimes: Map<object, { traced: boolean }>
   /** Contexts whose Effect metrics `/metrics` shows. */
   readonly contexts: Set<Context.Context<never>>
   /** Interrupts for the requests being served. */

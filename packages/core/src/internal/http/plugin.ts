@@ -66,7 +66,7 @@ const install: FastifyPluginAsync<KitOptions> = async (app, options) => {
     described: [],
     checks: new Map(),
     metrics: makeMetrics(),
-    runtimes: new Set(),
+    runtimes: new Map(),
     contexts: new Set([Context.empty()]),
     running: new Set(),
     principals: new WeakMap(),

@@ -1,5 +1,5 @@
 import { Readable } from "node:stream"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as ManagedRuntime from "effect/ManagedRuntime"
@@ -7,6 +7,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify"
 import type { Principal, Verb } from "../../Auth.ts"
 import { authorize, local } from "./authenticate.ts"
@@ -195,7 +196,7 @@ export const route = <
 ): void => {
   const kit = kitOf(app)
   describeRoute(app, kit, spec)
-  startWith(app, kit, runtime)
+  const state = startWith(app, kit, runtime)
   const { access, body, status = 200 } = spec
   const mode: BodyMode = body === "bytes" ? "bytes" : body === "stream" ? "stream" : "json"
   const decodeParams = decoder("params", spec.params)
@@ -250,6 +251,7 @@ export const route = <
         route: request.routeOptions.url ?? spec.url,
         status,
         timeoutMs,
+        traced: state.traced,
         request,
         reply,
       })
@@ -267,12 +269,17 @@ const startWith = <R>(
   app: FastifyInstance,
   kit: Kit,
   runtime: ManagedRuntime.ManagedRuntime<R, unknown>,
-): void => {
-  if (kit.runtimes.has(runtime)) return
-  kit.runtimes.add(runtime)
+): { readonly traced: boolean } => {
+  const known = kit.runtimes.get(runtime)
+  if (known !== undefined) return known
+  const state = { traced: true }
+  kit.runtimes.set(runtime, state)
   app.addHook("onReady", async () => {
-    kit.contexts.add(await runtime.context())
+    const context: Context.Context<never> = await runtime.context()
+    kit.contexts.add(context)
+    state.traced = Context.get(context, Tracer.Tracer) !== Tracer.nativeTracer
   })
+  return state
 }
 
 const describeRoute = (

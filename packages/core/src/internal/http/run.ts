@@ -15,6 +15,8 @@ export interface Served {
   readonly route: string
   readonly status: number
   readonly timeoutMs: number
+  /** Whether somebody sees the span. */
+  readonly traced: boolean
   readonly request: FastifyRequest
   readonly reply: FastifyReply
 }
@@ -32,6 +34,9 @@ const statusOf = (served: Served, exit: Exit.Exit<unknown, unknown>): number =>
 /** One span a request, under the caller's when it sent `traceparent`. */
 const traced = <A, E, R>(effect: Effect.Effect<A, E, R>, served: Served) => {
   const parent = parentOf(served.request)
+  // A span costs as much as the rest of a small request: without a tracer it serves only to pass
+  // the caller's on.
+  if (parent === undefined && !served.traced) return effect
   const options = {
     kind: "server" as const,
     captureStackTrace: false as const,
