@@ -55,10 +55,10 @@ export const cases: ReadonlyArray<Case<Auth, object>> = [
     name: "an expired token is Unauthenticated",
     run: Effect.gen(function* () {
       const auth = yield* Auth
-      const expires = Timestamp.now() + 200_000
+      const expires = Timestamp.now() + 1_000_000
       const made = yield* auth.createToken({ ...request(), expires })
       yield* auth.verify(made.token)
-      yield* Effect.sleep(250)
+      yield* Effect.sleep(1_050)
       yield* fails(auth.verify(made.token), "Unauthenticated")
     }),
   },

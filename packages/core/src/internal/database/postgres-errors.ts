@@ -31,7 +31,11 @@ const gone: Verdict = [
 const exact: Readonly<Record<string, Verdict>> = {
   "23505": ["AlreadyExists", "A row with this key exists. Use another key, or onConflict."],
   "23P01": ["AlreadyExists", "A row that excludes this one exists. Use other values."],
-  "0A000": ["Conflict", "A table changed since the statement was prepared. Run it again."],
+  "0A000": ["InvalidInput", "This server does not support the statement. Write it another way."],
+  "42501": [
+    "Unavailable",
+    "The user of ASHLAR_PG_URL may not do this. Grant it the right, or connect as another user.",
+  ],
   "25006": ["Unavailable", "This server is read-only. Connect to the primary."],
   "25P02": [
     "PreconditionFailed",
@@ -53,10 +57,19 @@ const exact: Readonly<Record<string, Verdict>> = {
   ],
 }
 
+const stalePlan: Verdict = [
+  "Conflict",
+  "A table changed since the statement was prepared. Run it again.",
+]
+
 const classes: Readonly<Record<string, Verdict>> = {
   "08": gone,
   "22": rule,
   "23": rule,
+  "26": [
+    "Unavailable",
+    "A prepared statement vanished. A pooler in between must support prepared statements (PgBouncer 1.21 or later).",
+  ],
   "28": [
     "Unavailable",
     "PostgreSQL refused the login. Check the user and password of ASHLAR_PG_URL.",
@@ -83,8 +96,11 @@ export const fromPostgres = (cause: unknown): DatabaseError => {
         "No PostgreSQL connection came free in time. Raise poolSize, or keep transactions short.",
       ]
     : gone
-  const [reason, advice] = isSqlState
-    ? (exact[code] ?? classes[code.slice(0, 2)] ?? ["Internal", `PostgreSQL failed with ${code}.`])
-    : fromMessage
+  const [reason, advice] = isStalePlan(cause)
+    ? stalePlan
+    : isSqlState
+      ? (exact[code] ??
+        classes[code.slice(0, 2)] ?? ["Internal", `PostgreSQL failed with ${code}.`])
+      : fromMessage
   return new DatabaseError({ reason, message: `${advice} (${messageOf(cause)})`, cause })
 }
