@@ -76,7 +76,7 @@ export const dataset = (input: DatasetInput): LineageDataset => {
   const facets: Record<string, Schema.Json> = {}
   if (input.schema !== undefined) {
     const fields = input.schema.fields.map((f) => ({ name: f.name, type: nameOf(f.type) }))
-    facets["schema"] = facet("1-1-1/SchemaDatasetFacet.json", { fields })
+    facets["schema"] = facet("1-2-0/SchemaDatasetFacet.json", { fields })
   }
   if (input.digest !== undefined) {
     facets["version"] = facet("1-0-1/DatasetVersionDatasetFacet.json", {
@@ -120,7 +120,7 @@ const event = (
   const { parent } = input
   const facets: Record<string, Schema.Json> = { ...extra }
   if (parent !== undefined) {
-    facets["parent"] = facet("1-0-1/ParentRunFacet.json", {
+    facets["parent"] = facet("1-2-0/ParentRunFacet.json", {
       run: { runId: parent.runId },
       job: { namespace: parent.job.namespace, name: parent.job.name },
     })
@@ -135,7 +135,7 @@ const event = (
       namespace: input.job.namespace,
       name: input.job.name,
       facets: {
-        jobType: facet("2-0-3/JobTypeJobFacet.json", {
+        jobType: facet("2-0-4/JobTypeJobFacet.json", {
           processingType: "BATCH",
           integration: "ASHLAR",
           jobType: "JOB",

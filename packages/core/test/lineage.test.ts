@@ -46,7 +46,7 @@ describe("events", () => {
             facets: {
               schema: {
                 _schemaURL:
-                  "https://openlineage.io/spec/facets/1-1-1/SchemaDatasetFacet.json#/$defs/SchemaDatasetFacet",
+                  "https://openlineage.io/spec/facets/1-2-0/SchemaDatasetFacet.json#/$defs/SchemaDatasetFacet",
                 fields: [
                   { name: "delay", type: "float64" },
                   { name: "time", type: "timestamp[us, UTC]" },
