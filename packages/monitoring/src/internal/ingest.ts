@@ -7,6 +7,7 @@
 import { randomBytes } from "node:crypto"
 import { Database, Digest, PredictionSink, type PredictionEvent } from "@ashlar/core"
 import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
 import { checkLabels, checkPredictions } from "./batch-check.ts"
 import type { Column } from "./column-state.ts"
 import { type Fingerprints, fingerprints, RecentIds } from "./fingerprint.ts"
@@ -16,6 +17,19 @@ import type { Tables } from "./tables.ts"
 
 const SinkError = PredictionSink.PredictionSinkError
 type SinkError = PredictionSink.PredictionSinkError
+
+const predictionCounter = Metric.counter("ashlar_monitoring_predictions_total", {
+  description: "Predictions recorded, without those that were there already.",
+  incremental: true,
+})
+
+const labelCounter = Metric.counter("ashlar_monitoring_labels_total", {
+  description: "Labels received.",
+  incremental: true,
+})
+
+const count = (counter: typeof predictionCounter, model: string, rows: number) =>
+  Metric.update(Metric.withAttributes(counter, { model }), rows)
 
 /** Rows of one transaction, and so at most of one chunk (unless one call brings more). */
 const groupRows = 65_536
@@ -237,6 +251,8 @@ export const makeIngest = (db: Database.Database["Service"], options: IngestOpti
     }
     yield* db.insertMany("monitoring_chunk", chunks.map((row) => ({ ...row })))
     yield* db.insertMany("monitoring_chunk_data", data.map((row) => ({ ...row })))
+    const recorded = chunks.reduce((sum, chunk) => sum + chunk.rows, 0)
+    yield* db.onCommit(count(predictionCounter, model, recorded))
   })
 
   const byModel = <Item extends { readonly batch: { readonly model: string } }>(
@@ -302,6 +318,7 @@ export const makeIngest = (db: Database.Database["Service"], options: IngestOpti
         [{ model, seq: row?.labels ?? 0, rows: batch.predictionIds.length, digest, data }],
         { onConflict: "ignore" },
       )
+      yield* db.onCommit(count(labelCounter, model, batch.predictionIds.length))
     }
   })
 
