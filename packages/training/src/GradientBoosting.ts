@@ -203,7 +203,11 @@ const runLearner = (data: CoordinatorData, train: Frame, options: FitOptions) =>
         }),
       ),
     )
-    return Effect.promise(() => worker.terminate())
+    return Effect.promise(() => {
+      // What is still on its way is of no interest to who interrupted.
+      worker.removeAllListeners("message")
+      return worker.terminate()
+    })
   })
 
 /** A fitted ensemble with what it was trained with. */

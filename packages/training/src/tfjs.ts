@@ -33,6 +33,8 @@ export const Params = Schema.Struct({
   epochs: Schema.optionalKey(integer(1, 100_000)),
   /** Rows of one step; default 1024. */
   batchSize: Schema.optionalKey(integer(1, 1_000_000)),
+  /** Rows of one epoch, drawn anew each time; 0 for all of them; default 0. */
+  rowsPerEpoch: Schema.optionalKey(integer(0, 1_000_000_000)),
   /** Adam's learning rate; default 0.001. */
   learningRate: Schema.optionalKey(Schema.Finite.check(Schema.isGreaterThan(0))),
   /** Penalty on the sum of squared weights; default 0. */
@@ -51,6 +53,7 @@ const defaults: MlpParams = {
   units: 64,
   epochs: 10,
   batchSize: 1024,
+  rowsPerEpoch: 0,
   learningRate: 1e-3,
   l2: 0,
   earlyStoppingRounds: 0,
@@ -107,7 +110,11 @@ const runThread = (data: MlpData, options: FitOptions) =>
     worker.once("exit", (code) =>
       fail("Internal", `The network trainer's thread ended early with code ${code}.`),
     )
-    return Effect.promise(() => worker.terminate())
+    return Effect.promise(() => {
+      // What is still on its way is of no interest to who interrupted.
+      worker.removeAllListeners("message")
+      return worker.terminate()
+    })
   })
 
 /**

@@ -127,6 +127,17 @@ describe("Training.search", () => {
     )
   })
 
+  it("continues the run of a process that died without a word", async () => {
+    const first = await Effect.runPromise(run(Training.search(request)))
+    const last = first.trials[3]
+    const recorded = tracker.runs.get(last?.runId ?? "")
+    if (recorded === undefined) throw new Error("the last trial was not recorded")
+    recorded.run = { ...recorded.run, status: "RUNNING", metrics: {} }
+    const { trials } = await Effect.runPromise(run(Training.search(request)))
+    expect(trials[3]).toEqual({ ...last, resumed: false })
+    expect(recorded.run.status).toBe("FINISHED")
+  })
+
   it("fits the best again when its files are gone", async () => {
     const first = await Effect.runPromise(run(Training.search(request)))
     rmSync(directory, { recursive: true })

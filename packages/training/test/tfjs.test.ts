@@ -56,6 +56,16 @@ describe("tfjs-mlp", () => {
     expect(other.toOnnx()).not.toEqual(fitted.toOnnx())
   })
 
+  it("sees a draw of the rows in each epoch when asked", async () => {
+    const few = { ...params, epochs: 2, rowsPerEpoch: 512 }
+    const fitted = await Effect.runPromise(Tfjs.fit(train, { params: few, seed: 5, validation }))
+    expect(fitted.metrics["logloss"]).toBeGreaterThan(0.5)
+    const all = await Effect.runPromise(
+      Tfjs.fit(train, { params: { ...few, rowsPerEpoch: 0 }, seed: 5, validation }),
+    )
+    expect(all.metrics["logloss"]).toBeLessThan(fitted.metrics["logloss"] ?? 0)
+  })
+
   it("fails with a typed error when the loss diverges or the parameters are wrong", async () => {
     const failure = (given: Record<string, number>) =>
       Effect.runPromise(Effect.flip(Tfjs.fit(train, { params: given, seed: 1 })))

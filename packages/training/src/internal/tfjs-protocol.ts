@@ -11,6 +11,8 @@ export interface MlpParams {
   readonly units: number
   readonly epochs: number
   readonly batchSize: number
+  /** 0: all of them. */
+  readonly rowsPerEpoch: number
   readonly learningRate: number
   readonly l2: number
   readonly earlyStoppingRounds: number

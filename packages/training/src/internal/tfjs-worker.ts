@@ -196,9 +196,11 @@ const train = async (data: MlpData): Promise<void> => {
   }
   for (let epoch = 1; epoch <= params.epochs; epoch++) {
     shuffle(order, makeRandom(seedOf(data.seed, 12, epoch)))
+    const seen =
+      params.rowsPerEpoch === 0 ? order.length : Math.min(order.length, params.rowsPerEpoch)
     let lossSum = 0
-    for (let from = 0; from < order.length; from += params.batchSize) {
-      const rows = order.subarray(from, Math.min(order.length, from + params.batchSize))
+    for (let from = 0; from < seen; from += params.batchSize) {
+      const rows = order.subarray(from, Math.min(seen, from + params.batchSize))
       const y = Float32Array.from(rows, (row) => data.label[row] as number)
       const cost = optimizer.minimize(
         () =>
@@ -214,7 +216,7 @@ const train = async (data: MlpData): Promise<void> => {
       lossSum += (cost?.dataSync()[0] ?? 0) * rows.length
       cost?.dispose()
     }
-    const trainLoss = lossSum / order.length
+    const trainLoss = lossSum / seen
     if (!Number.isFinite(trainLoss)) return post({ type: "diverged", epoch })
     const metrics = {
       train_logloss: trainLoss,

@@ -1,0 +1,1 @@
+export * as TrainerSuite from "./TrainerSuite.ts"
