@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Database, PredictionSink, Timestamp } from "@ashlar/core"
+import { Database, type PredictionEvent, PredictionSink, Timestamp } from "@ashlar/core"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -13,6 +13,7 @@ import { decoder } from "./internal/decode.ts"
 import { makeIngest } from "./internal/ingest.ts"
 import { type Miss as MissType, worstMisses } from "./internal/misses.ts"
 import { performance } from "./internal/performance.ts"
+import { recentFeatures } from "./internal/recent-features.ts"
 import { attempt, makeScan, toMonitoringError } from "./internal/scan.ts"
 import { migrations, type Tables } from "./internal/tables.ts"
 import { windowProfiles } from "./internal/window-profiles.ts"
@@ -136,6 +137,15 @@ export class Monitoring extends Context.Service<
     readonly worstMisses: (
       request: MissRequest,
     ) => Effect.Effect<ReadonlyArray<Miss>, MonitoringError>
+    /**
+     * Features of the newest recorded predictions, at most `limit` rows: the background of an
+     * explanation.
+     */
+    readonly recentFeatures: (request: {
+      readonly model: string
+      readonly version?: string
+      readonly limit: number
+    }) => Effect.Effect<Readonly<Record<string, PredictionEvent.Column>>, MonitoringError>
     /** Every model that has predictions. */
     readonly models: Effect.Effect<ReadonlyArray<ModelSummary>, MonitoringError>
   }
@@ -154,6 +164,14 @@ const decodePerformance = decoder(Performance.Request, "performance request")
 const decodeProfile = decoder(ProfileRequest, "profile request")
 const decodeDrift = decoder(DriftRequest, "drift request")
 const decodeMisses = decoder(MissRequest, "request for misses")
+const decodeRecent = decoder(
+  Schema.Struct({
+    model: Schema.NonEmptyString,
+    version: Schema.optionalKey(Schema.String),
+    limit: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 100_000 })),
+  }),
+  "request for recent features",
+)
 const decodeName = decoder(Schema.NonEmptyString, "name")
 
 /** The service on a Database. */
@@ -236,6 +254,8 @@ export const make = (
       }),
       worstMisses: (request) =>
         Effect.flatMap(decodeMisses(request), (checked) => worstMisses(scan, checked)),
+      recentFeatures: (request) =>
+        Effect.flatMap(decodeRecent(request), (checked) => recentFeatures(scan, checked)),
       models: Effect.gen(function* () {
         const rows = yield* db.all(
           build

@@ -145,6 +145,24 @@ const freshState = (column: Column, options: ProfileOptions): ColumnState =>
     ? new CategoricalState(options.categories ?? defaults.categories)
     : new NumericState(options.k ?? defaults.k)
 
+const kindOf = (column: Column): ColumnState["kind"] => (Array.isArray(column) ? "categorical" : "numeric")
+
+const isBlank = (state: ColumnState): boolean =>
+  state.count === 0 && (state.kind === "categorical" || state.infinite === 0)
+
+const allMissing = (column: Column, from: number, to: number): boolean => {
+  for (let i = from; i < to; i++) {
+    const value = column[i]
+    if (value !== null && value !== undefined && !Number.isNaN(value)) return false
+  }
+  return true
+}
+
+const addTo = (state: ColumnState, column: Column, from: number, to: number): void => {
+  if (state.kind === "numeric") state.add(column as ArrayLike<number>, from, to)
+  else state.add(column as ReadonlyArray<string | null>, from, to)
+}
+
 /** An empty builder. */
 export const builder = (options: ProfileOptions = {}): Builder => {
   const states = new Map<string, ColumnState>()
@@ -155,18 +173,16 @@ export const builder = (options: ProfileOptions = {}): Builder => {
       const [from, to] = range ?? [0, first?.length ?? 0]
       for (const [name, column] of Object.entries(columns)) {
         let state = states.get(name)
-        if (state === undefined) {
+        if (state === undefined || (isBlank(state) && state.kind !== kindOf(column))) {
+          const missing = state?.missing ?? rows
           state = freshState(column, options)
-          state.missing = rows
+          state.missing = missing
           states.set(name, state)
         }
-        if (state.kind === "numeric") {
-          if (Array.isArray(column)) throw kindError(name, "numeric", "categorical")
-          state.add(column as Exclude<Column, ReadonlyArray<string | null>>, from, to)
-        } else {
-          if (!Array.isArray(column)) throw kindError(name, "categorical", "numeric")
-          state.add(column, from, to)
-        }
+        if (state.kind === kindOf(column)) addTo(state, column, from, to)
+        // A column without any value has no type yet.
+        else if (allMissing(column, from, to)) state.missing += to - from
+        else throw kindError(name, state.kind, kindOf(column))
       }
       for (const [name, state] of states) {
         if (!Object.hasOwn(columns, name)) state.missing += to - from
