@@ -158,29 +158,27 @@ const typesHold = async (
   return problems
 }
 
-/** Problems of some tarballs, installed outside the workspace. */
-export const consume = async (
+/** Problems of some tarballs, installed outside the workspace; types only when everything loads. */
+const consume = async (
   tree: string,
   tarballs: ReadonlyArray<Tarball>,
 ): Promise<ReadonlyArray<Problem>> => {
   const members = tarballs.map(({ member }) => member)
   const required = new Set(members.flatMap((member) => dependenciesOf(member, { optional: false })))
   const all = new Set(members.flatMap((member) => dependenciesOf(member, { optional: true })))
-  const general = members.flatMap((member) =>
-    specifiersOf(member).filter(
-      (name) => name === member.manifest.name || name.endsWith("/promise"),
-    ),
-  )
   const specifiers = members.flatMap(specifiersOf)
+  const general = specifiers.filter(
+    (name) => name.endsWith("/promise") || members.some(({ manifest }) => manifest.name === name),
+  )
   const withoutPeers = await inFolder(async (folder) => {
     await installInto(tree, folder, tarballs, required)
     return load(folder, general)
   })
-  const withPeers = await inFolder(async (folder) => {
+  return inFolder(async (folder) => {
     await installInto(tree, folder, tarballs, all)
-    return [...(await load(folder, specifiers)), ...(await typesHold(tree, folder, specifiers))]
+    const unloaded = [...withoutPeers, ...(await load(folder, specifiers))]
+    return unloaded.length > 0 ? unloaded : typesHold(tree, folder, specifiers)
   })
-  return [...withoutPeers, ...withPeers]
 }
 
 /** The step `tarballs`. */

@@ -1,9 +1,12 @@
 import { symlinkSync } from "node:fs"
 import { join } from "node:path"
-import { expect, it } from "vitest"
+import { expect, it, vi } from "vitest"
 import { step } from "../check/examples.ts"
 import { root } from "../workspace.ts"
 import { treeOf } from "./tree.ts"
+
+// Each case starts a compiler and a test runner, on a machine that may be busy.
+vi.setConfig({ testTimeout: 180_000 })
 
 const configuration = {
   "package.json": { name: "tree", type: "module" },

@@ -1,9 +1,12 @@
 import { readFileSync, symlinkSync } from "node:fs"
 import { join } from "node:path"
-import { expect, it } from "vitest"
+import { expect, it, vi } from "vitest"
 import { packages, tarballs } from "../check/tarballs.ts"
 import { root } from "../workspace.ts"
 import { subpath, treeOf } from "./tree.ts"
+
+// Three compilers, two of them slow, on a machine that may be busy.
+vi.setConfig({ testTimeout: 300_000 })
 
 const manifest = {
   name: "@ashlar/one",
