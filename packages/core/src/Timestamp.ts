@@ -45,13 +45,17 @@ export const toIso = (timestamp: Timestamp): string => {
   return iso.endsWith(".000Z") ? `${iso.slice(0, -5)}Z` : iso
 }
 
-const isoPattern = /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2})?)(?:\.(\d{1,9}))?(Z|[+-]\d{2}:\d{2})?)?$/
+const isoPattern =
+  /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2})?)(?:\.(\d{1,9}))?(Z|[+-]\d{2}:\d{2})?)?$/
 
 /** From ISO 8601; a date or a time without zone counts as UTC. `undefined` when malformed. */
 export const fromIso = (iso: string): Timestamp | undefined => {
   const match = isoPattern.exec(iso)
   if (match === null) return undefined
-  const [, date, time = "00:00:00", fraction = "", zone = "Z"] = match
+  const [, date = "", time = "00:00:00", fraction = "", zone = "Z"] = match
+  // JS reads 30 February as 2 March.
+  const day = new Date(`${date}T00:00:00Z`)
+  if (Number.isNaN(day.getTime()) || !day.toISOString().startsWith(date)) return undefined
   const millis = Date.parse(`${date}T${time}${zone}`)
   if (Number.isNaN(millis)) return undefined
   return millis * 1000 + Number(fraction.padEnd(6, "0").slice(0, 6))
