@@ -42,6 +42,8 @@ const batch = Array.from({ length: 1000 }, (_, i) => rowAt(1_000_000 + i))
 const median = (values: ReadonlyArray<number>): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 
+// Many short rounds, each side beside the other: what else the machine does then hits few of them.
+
 /** One side of a comparison: does the work `times` times. */
 type Side = (times: number) => Promise<unknown>
 
@@ -51,7 +53,7 @@ const compare = async (
   bar: number,
   sides: { readonly raw: Side; readonly ours: Side; readonly after?: () => Promise<unknown> },
   times: number,
-  rounds = 15,
+  rounds: number,
 ) => {
   const { raw, ours, after = async () => {} } = sides
   const time = async (side: Side): Promise<number> => {
@@ -163,9 +165,17 @@ const onSqlite = async () => {
     against,
     1.5,
     { raw: repeat((i) => point.all((i * 7919) % count)), ours: ours.point },
-    20_000,
+    3_000,
+    75,
   )
-  await compare("database.sqlite.page100", against, 1.15, { raw: rawPage, ours: ours.page }, 500)
+  await compare(
+    "database.sqlite.page100",
+    against,
+    1.15,
+    { raw: rawPage, ours: ours.page },
+    100,
+    75,
+  )
   // Neither side keeps the statement: what the query builder costs beside preparing it again.
   const adHoc = repeat((i) =>
     raw.prepare(`${select} where id > ? order by id limit ?`).all((i * 7919) % (count - 100), 100),
@@ -175,7 +185,8 @@ const onSqlite = async () => {
     against,
     1.15,
     { raw: adHoc, ours: ours.pageBuilt },
-    500,
+    100,
+    75,
   )
   await compare(
     "database.sqlite.insert1000",
@@ -229,9 +240,17 @@ const onPostgres = async () => {
       ),
       ours: ours.point,
     },
-    500,
+    100,
+    75,
   )
-  await compare("database.postgres.page100", against, 1.15, { raw: rawPage, ours: ours.page }, 200)
+  await compare(
+    "database.postgres.page100",
+    against,
+    1.15,
+    { raw: rawPage, ours: ours.page },
+    50,
+    75,
+  )
   const adHoc = repeat((i) =>
     pool.query({
       text: `${select} where id > $1 order by id limit $2`,
@@ -243,7 +262,8 @@ const onPostgres = async () => {
     against,
     1.15,
     { raw: adHoc, ours: ours.pageBuilt },
-    200,
+    50,
+    75,
   )
   await compare(
     "database.postgres.insert1000",
