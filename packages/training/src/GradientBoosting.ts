@@ -176,7 +176,7 @@ const runLearner = (data: CoordinatorData, train: Frame, options: FitOptions) =>
             new TrainingError({
               reason: "TooLarge",
               message:
-                `Training needs ${Math.ceil(message.bytes / 2 ** 20)} MiB in one WebAssembly memory, which holds 4095 MiB. ` +
+                `Training needs ${Math.ceil(message.bytes / 2 ** 20)} MiB in one piece; WebAssembly holds at most 4095, and the machine must have them free. ` +
                 "Sample the rows, drop features, or lower maxLeaves.",
             }),
           )
@@ -242,10 +242,8 @@ export const fit = Effect.fnUntraced(function* (train: Frame, options: FitOption
   const settings = settingsOf(params)
   const problem = checkFrames(train, options.validation, settings)
   if (problem !== undefined) return yield* problem
-  const threads = Math.max(
-    1,
-    Math.min(Math.floor(options.threads ?? 1), availableParallelism(), 64),
-  )
+  const wanted = Math.floor(options.threads ?? 1)
+  const threads = wanted > 1 ? Math.min(wanted, availableParallelism(), 64) : 1
   const module = yield* Effect.tryPromise({
     try: compileKernel,
     catch: (cause) =>

@@ -57,7 +57,7 @@ export interface Options {
   readonly trainers?: ReadonlyArray<Trainer>
   /** Folder for model packages; default `.ashlar/training`. */
   readonly directory?: string
-  /** Threads a fit may use: what the process was granted; default all of the machine. */
+  /** Threads a fit may use; default `OMP_NUM_THREADS`, where a job finds its grant, else all of the machine. */
   readonly threads?: number
 }
 
@@ -79,13 +79,18 @@ export class Training extends Context.Service<
 
 type Settings = typeof FitSettings.Type
 
+const grantedThreads = (): number => {
+  const granted = Number(process.env["OMP_NUM_THREADS"])
+  return Number.isInteger(granted) && granted > 0 ? granted : availableParallelism()
+}
+
 const make = Effect.fnUntraced(function* (options: Options) {
   const tracker = yield* RunTracker.RunTracker
   const trainers = new Map(
     (options.trainers ?? [GradientBoosting.trainer]).map((trainer) => [trainer.name, trainer]),
   )
   const directory = resolve(options.directory ?? ".ashlar/training")
-  const granted = options.threads ?? availableParallelism()
+  const granted = options.threads ?? grantedThreads()
 
   const prepare = Effect.fnUntraced(function* (settings: Settings, data: Data) {
     const trainer = trainers.get(settings.trainer)

@@ -45,6 +45,16 @@ const startHelpers = async (
   return helpers
 }
 
+/** The memory, or undefined when the machine has not as much. */
+const allocate = (pages: number): WasmMemory | undefined => {
+  try {
+    return new wasm.Memory({ initial: pages, maximum: pages, shared: true })
+  } catch (cause) {
+    if (cause instanceof RangeError) return undefined
+    throw cause
+  }
+}
+
 const coordinate = async (data: CoordinatorData): Promise<void> => {
   const map = layOut({
     rows: data.rows,
@@ -55,7 +65,8 @@ const coordinate = async (data: CoordinatorData): Promise<void> => {
   })
   if ("tooLarge" in map) return post({ type: "tooLarge", bytes: map.tooLarge })
   const pages = Math.ceil(map.bytes / 65_536)
-  const memory = new wasm.Memory({ initial: pages, maximum: pages, shared: true })
+  const memory = allocate(pages)
+  if (memory === undefined) return post({ type: "tooLarge", bytes: map.bytes })
   const kernel = instantiateKernel(data.module, memory)
   const helpers = await startHelpers(data, memory)
   const run = makeRun(kernel, memory, data.threads)
