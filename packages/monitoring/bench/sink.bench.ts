@@ -23,21 +23,28 @@ const batchOf = (from: number, rows: number): PredictionEvent.PredictionBatch =>
     predictionIds: Array.from({ length: rows }, (_, i) => `2001-05-01/AA${from + i}/SFO-JFK`),
     times: Float64Array.from({ length: rows }, (_, i) => start + (from + i) * 2_000_000),
     features: Object.fromEntries(
-      Array.from({ length: features }, (_, f) => [`f${f}`, Float32Array.from({ length: rows }, next)]),
+      Array.from({ length: features }, (_, f) => [
+        `f${f}`,
+        Float32Array.from({ length: rows }, next),
+      ]),
     ),
     outputs: { probability: Float32Array.from({ length: rows }, next) },
   }
 }
 
 const print = (bench: string, value: number, unit: string, bar: number, pass: boolean): void =>
-  console.log(JSON.stringify({ bench, value: Number(value.toPrecision(4)), unit, against: "bar", bar, pass }))
+  console.log(
+    JSON.stringify({ bench, value: Number(value.toPrecision(4)), unit, against: "bar", bar, pass }),
+  )
 
 const folder = mkdtempSync(join(tmpdir(), "ashlar-bench-"))
 
 const ingest = (name: string, rows: number, size: number, concurrency: number) =>
   Effect.gen(function* () {
     const monitoring = yield* Monitoring.Monitoring
-    const batches = Array.from({ length: Math.ceil(rows / size) }, (_, i) => batchOf(i * size, size))
+    const batches = Array.from({ length: Math.ceil(rows / size) }, (_, i) =>
+      batchOf(i * size, size),
+    )
     const before = process.memoryUsage().rss
     const began = performance.now()
     yield* Effect.forEach(batches, monitoring.predictions, { concurrency, discard: true })
@@ -57,7 +64,12 @@ const query = (batches: ReadonlyArray<PredictionEvent.PredictionBatch>) =>
     for (const { predictionIds, times } of batches) {
       const next = random(rows)
       rows += times.length
-      yield* monitoring.labels({ model: "bench", predictionIds, times, labels: Float64Array.from(times, () => (next() < 0.5 ? 1 : 0)) })
+      yield* monitoring.labels({
+        model: "bench",
+        predictionIds,
+        times,
+        labels: Float64Array.from(times, () => (next() < 0.5 ? 1 : 0)),
+      })
     }
     const rate = rows / ((performance.now() - began) / 1000)
     print("sink.labels", rate, "labels/s", 100_000, rate >= 100_000)
@@ -65,7 +77,13 @@ const query = (batches: ReadonlyArray<PredictionEvent.PredictionBatch>) =>
       const asked = performance.now()
       yield* monitoring.performance({ model: "bench", by: "week" })
       const seconds = (performance.now() - asked) / 1000
-      print(`performance.${name}.${rows}_rows`, seconds, "s", rows / 200_000, seconds <= rows / 200_000)
+      print(
+        `performance.${name}.${rows}_rows`,
+        seconds,
+        "s",
+        rows / 200_000,
+        seconds <= rows / 200_000,
+      )
     }
   })
 
@@ -74,7 +92,9 @@ const fresh = (name: string) =>
 
 try {
   const rows = Number(process.env["ROWS"] ?? 400_000)
-  await Effect.runPromise(Effect.provide(ingest("batches_of_256_by_16", rows / 2, 256, 16), fresh("a")))
+  await Effect.runPromise(
+    Effect.provide(ingest("batches_of_256_by_16", rows / 2, 256, 16), fresh("a")),
+  )
   await Effect.runPromise(
     Effect.provide(Effect.flatMap(ingest("batches_of_8192", rows, 8192, 1), query), fresh("b")),
   )

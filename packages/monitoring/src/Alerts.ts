@@ -114,7 +114,10 @@ const make = Effect.gen(function* () {
   const rules = db.all(build.selectFrom("monitoring_rule").select("rule").orderBy("name")).pipe(
     Effect.flatMap((rows) =>
       Effect.forEach(rows, ({ rule }) =>
-        Effect.flatMap(attempt((): typeof Rule.Encoded => JSON.parse(rule)), checkRule),
+        Effect.flatMap(
+          attempt((): typeof Rule.Encoded => JSON.parse(rule)),
+          checkRule,
+        ),
       ),
     ),
     Effect.mapError(toMonitoringError),
@@ -129,7 +132,12 @@ const make = Effect.gen(function* () {
         .where("window_start", "=", window.from),
     )
 
-  const fire = Effect.fnUntraced(function* (rule: Rule, window: Window, value: number, reason: string) {
+  const fire = Effect.fnUntraced(function* (
+    rule: Rule,
+    window: Window,
+    value: number,
+    reason: string,
+  ) {
     yield* db.insertMany(
       "monitoring_alert",
       [

@@ -13,7 +13,13 @@ import { chiSquare } from "./HypothesisTest.ts"
 import { cdf, quantile, type SketchView } from "./internal/kll.ts"
 import { MonitoringError } from "./MonitoringError.ts"
 import { adjust, type Method } from "./Multiplicity.ts"
-import { type CategoricalColumn, type ColumnProfile, type NumericColumn, type Profile, view } from "./Profile.ts"
+import {
+  type CategoricalColumn,
+  type ColumnProfile,
+  type NumericColumn,
+  type Profile,
+  view,
+} from "./Profile.ts"
 
 /** Which effect size decides, and from where on it counts as large. */
 export type Measure = "psi" | "jensenShannon" | "distance"
@@ -138,7 +144,10 @@ const compareNumeric = (
   const edges = reference.count === 0 ? [] : edgesOf(a, bins)
   const before = reference.count === 0 ? emptyCounts(reference) : counts(reference, a, edges)
   const now = current.count === 0 ? emptyCounts(current, edges.length) : counts(current, b, edges)
-  const sizes = { psi: Distance.psi(before, now), jensenShannon: Distance.jensenShannon(before, now) }
+  const sizes = {
+    psi: Distance.psi(before, now),
+    jensenShannon: Distance.jensenShannon(before, now),
+  }
   if (reference.count === 0 || current.count === 0) {
     const distance = reference.count === current.count ? 0 : 1
     return { ...sizes, distance, resolution: 0, pValue: Number.NaN }
@@ -202,9 +211,22 @@ const own = (profile: Profile, name: string): ColumnProfile | undefined =>
  * Drift.compare(before, before).share // => 0
  * ```
  */
-export const compare = (reference: Profile, current: Profile, options: DriftOptions = {}): DriftReport => {
-  const { measure = "psi", threshold = 0.1, alpha = 0.05, adjust: method = "bh", bins = 10 } = options
-  for (const [name, profile] of [["reference", reference], ["current", current]] as const) {
+export const compare = (
+  reference: Profile,
+  current: Profile,
+  options: DriftOptions = {},
+): DriftReport => {
+  const {
+    measure = "psi",
+    threshold = 0.1,
+    alpha = 0.05,
+    adjust: method = "bh",
+    bins = 10,
+  } = options
+  for (const [name, profile] of [
+    ["reference", reference],
+    ["current", current],
+  ] as const) {
     if (profile.rows > 0) continue
     throw new MonitoringError({
       reason: "InvalidInput",

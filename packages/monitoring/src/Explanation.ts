@@ -63,7 +63,10 @@ const matrixOf = (
           columns.forEach((name, j) => {
             const column = read[name]
             if (column === undefined || Array.isArray(column)) {
-              throw invalid(`column '${name}' of ${field} is text; encode it as the model takes it`, name)
+              throw invalid(
+                `column '${name}' of ${field} is text; encode it as the model takes it`,
+                name,
+              )
             }
             for (let i = 0; i < batch.numRows; i++) part[i * width + j] = column[i] as number
           })
@@ -103,7 +106,9 @@ const entryOf = (model: ModelPackage.ModelPackage): Effect.Effect<Uint8Array, Mo
   const file = resolve(model.directory, model.manifest.entry)
   const inside = relative(resolve(model.directory), file)
   if (inside.startsWith("..") || isAbsolute(inside)) {
-    return Effect.fail(invalid(`the entry '${model.manifest.entry}' lies outside of the package`, "package"))
+    return Effect.fail(
+      invalid(`the entry '${model.manifest.entry}' lies outside of the package`, "package"),
+    )
   }
   return Effect.tryPromise({
     try: () => readFile(file),
@@ -120,12 +125,20 @@ const entryOf = (model: ModelPackage.ModelPackage): Effect.Effect<Uint8Array, Mo
 const columnsOf = (request: TreeRequest, features: number): ReadonlyArray<string> => {
   const named =
     request.columns ??
-    (request.model instanceof Uint8Array ? undefined : featureNames(request.model.manifest.signature))
+    (request.model instanceof Uint8Array
+      ? undefined
+      : featureNames(request.model.manifest.signature))
   if (named === undefined) {
-    throw invalid("name the features of the ONNX file in 'columns', in the model's order", "columns")
+    throw invalid(
+      "name the features of the ONNX file in 'columns', in the model's order",
+      "columns",
+    )
   }
   if (named.length < features) {
-    throw invalid(`the model looks at ${features} features and ${named.length} columns are named`, "columns")
+    throw invalid(
+      `the model looks at ${features} features and ${named.length} columns are named`,
+      "columns",
+    )
   }
   return named
 }
@@ -139,12 +152,15 @@ export const explain: (
   request: TreeRequest,
 ) => Effect.Effect<Explanation, MonitoringError | Dataset.DatasetError> = Effect.fnUntraced(
   function* (request) {
-    const bytes = request.model instanceof Uint8Array ? request.model : yield* entryOf(request.model)
+    const bytes =
+      request.model instanceof Uint8Array ? request.model : yield* entryOf(request.model)
     const ensemble = yield* attempt(() => ensembleOf(parse(bytes), request.target))
     const columns = yield* attempt(() => columnsOf(request, ensemble.features))
     const rows = yield* matrixOf(request.rows, columns, "rows")
     const background =
-      request.background === undefined ? undefined : yield* matrixOf(request.background, columns, "background")
+      request.background === undefined
+        ? undefined
+        : yield* matrixOf(request.background, columns, "background")
     if (background === undefined && ensemble.trees.some((tree) => tree.nodeCover === undefined)) {
       return yield* invalid(
         "the model file does not say how many rows took each branch; pass 'background', e.g. a thousand training rows",
@@ -285,4 +301,3 @@ export const top = (
     .sort((a, b) => Math.abs(b.value) - Math.abs(a.value))
     .slice(0, limit)
 }
-

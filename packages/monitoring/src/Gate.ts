@@ -48,7 +48,9 @@ const Request = Schema.Struct({
 
 const decodeRequest = decoder(Request, "gate request")
 
-const readFileRef = (ref: Dataset.DatasetRef): Effect.Effect<Dataset.Dataset, Dataset.DatasetError> => {
+const readFileRef = (
+  ref: Dataset.DatasetRef,
+): Effect.Effect<Dataset.Dataset, Dataset.DatasetError> => {
   if (ref.uri.startsWith("file:") && URL.canParse(ref.uri)) return Parquet.read(new URL(ref.uri))
   return Effect.fail(
     new Dataset.DatasetError({
@@ -122,7 +124,10 @@ const readEvaluation = Effect.fnUntraced(function* (
     ),
   )
   const whole = new Map(
-    names.map((name) => [name, concat(parts.map((part) => part[name] ?? new Float64Array(0))) as Float64Array]),
+    names.map((name) => [
+      name,
+      concat(parts.map((part) => part[name] ?? new Float64Array(0))) as Float64Array,
+    ]),
   )
   const empty = new Float64Array(0)
   return { columns: whole, labels: parts.length === 0 ? empty : (whole.get(label) ?? empty) }
@@ -137,7 +142,8 @@ const signatureCheck = (
   champion: Signature.Signature | undefined,
 ): Check => {
   const name = "signature"
-  if (champion === undefined) return { name, passed: true, message: "there is no champion to be compatible with" }
+  if (champion === undefined)
+    return { name, passed: true, message: "there is no champion to be compatible with" }
   const now = describe(challenger)
   const lost = [...describe(champion)].filter(([output, type]) => now.get(output) !== type)
   const [before, after] = [featureNames(champion), featureNames(challenger)]
@@ -164,7 +170,7 @@ const gains = (
       ? logLosses(labels, scores)
       : metric === "brier"
         ? squaredErrors(labels, scores)
-        : labels.map((label, i) => ((scores[i] as number) >= 0.5 ? 1 : 0) === label ? 0 : 1)
+        : labels.map((label, i) => (((scores[i] as number) >= 0.5 ? 1 : 0) === label ? 0 : 1))
   const [mine, theirs] = [losses(challenger), losses(champion)]
   return mine.map((loss, i) => (theirs[i] as number) - loss)
 }
@@ -198,7 +204,10 @@ const metricChecks = (
       ? { test: "DeLong's test", p: deLong(labels, challenger, champion).pValue }
       : {
           test: "a paired bootstrap",
-          p: pairedBootstrap(gains(metric, labels, challenger, champion), { seed: options.seed ?? 0, alpha }).pValue,
+          p: pairedBootstrap(gains(metric, labels, challenger, champion), {
+            seed: options.seed ?? 0,
+            alpha,
+          }).pValue,
         }
   const against = ModelRef.format(request.champion)
   return [
@@ -230,14 +239,20 @@ const make = (options: GateOptions) =>
       const ours = yield* predictor.signature(request.challenger)
       const theirs = champion === undefined ? undefined : yield* predictor.signature(champion)
       const dataset = yield* read(evaluation)
-      if (evaluation.digest !== undefined && (yield* Dataset.digest(dataset)) !== evaluation.digest) {
+      if (
+        evaluation.digest !== undefined &&
+        (yield* Dataset.digest(dataset)) !== evaluation.digest
+      ) {
         return yield* new GateError({
           reason: "InvalidInput",
           message: `the evaluation data '${evaluation.name}' is not what its digest says; write it again`,
           field: "evaluation.digest",
         })
       }
-      const features = [...featureNames(ours), ...(theirs === undefined ? [] : featureNames(theirs))]
+      const features = [
+        ...featureNames(ours),
+        ...(theirs === undefined ? [] : featureNames(theirs)),
+      ]
       const { columns, labels } = yield* readEvaluation(dataset, label, features)
       const minimum = options.minimumRows ?? 100
       const positives = labels.reduce((sum, value) => sum + value, 0)
@@ -263,7 +278,9 @@ const make = (options: GateOptions) =>
         )
       const mine = yield* scores(request.challenger, ours, output)
       const champions =
-        champion === undefined || theirs === undefined ? undefined : yield* scores(champion, theirs, shared)
+        champion === undefined || theirs === undefined
+          ? undefined
+          : yield* scores(champion, theirs, shared)
       const measured = yield* Effect.try({
         try: () => metricChecks(request, options, labels, mine, champions),
         catch: toGateError,

@@ -103,7 +103,8 @@ export const chiSquare = (
 ): ChiSquare => {
   const columns = table[0]?.length ?? 0
   const rowSums = table.map((row, i) => {
-    if (row.length !== columns) throw invalid(`table[${i}] has ${row.length} columns, not ${columns}`)
+    if (row.length !== columns)
+      throw invalid(`table[${i}] has ${row.length} columns, not ${columns}`)
     let sum = 0
     for (let j = 0; j < columns; j++) {
       const value = row[j] as number
@@ -159,7 +160,7 @@ const midranks = (values: Float64Array): Float64Array => {
   for (let i = 0; i < n; i++) order[i] = i
   order.sort((x, y) => (values[x] as number) - (values[y] as number))
   const out = new Float64Array(n)
-  for (let i = 0; i < n; ) {
+  for (let i = 0; i < n;) {
     let j = i
     const value = values[order[i] as number]
     while (j < n && values[order[j] as number] === value) j++
@@ -220,8 +221,14 @@ export const deLong = (
   const variance =
     varianceOfDifference(x.v10, y.v10, difference) + varianceOfDifference(x.v01, y.v01, difference)
   const standardError = Math.sqrt(variance)
-  const z = standardError === 0 ? (difference === 0 ? 0 : Math.sign(difference) * Infinity) : difference / standardError
-  const tail = (value: number): number => (value === Infinity ? 0 : value === -Infinity ? 1 : normalSf(value))
+  const z =
+    standardError === 0
+      ? difference === 0
+        ? 0
+        : Math.sign(difference) * Infinity
+      : difference / standardError
+  const tail = (value: number): number =>
+    value === Infinity ? 0 : value === -Infinity ? 1 : normalSf(value)
   return {
     auc: { challenger: x.auc, champion: y.auc },
     difference,

@@ -15,7 +15,8 @@ const check = (labels: ArrayLike<number>, scores: ArrayLike<number>): void => {
   }
   for (let i = 0; i < labels.length; i++) {
     const label = labels[i]
-    if (label !== 0 && label !== 1) throw invalid(`labels[${i}] is ${label}; use 0 or 1`, `labels[${i}]`)
+    if (label !== 0 && label !== 1)
+      throw invalid(`labels[${i}] is ${label}; use 0 or 1`, `labels[${i}]`)
     if (Number.isNaN(scores[i])) {
       throw invalid(`scores[${i}] is NaN; remove rows without a score`, `scores[${i}]`)
     }
@@ -91,7 +92,10 @@ export const logLosses = (labels: ArrayLike<number>, scores: ArrayLike<number>):
 }
 
 /** Per-row squared error of the probability. */
-export const squaredErrors = (labels: ArrayLike<number>, scores: ArrayLike<number>): Float64Array => {
+export const squaredErrors = (
+  labels: ArrayLike<number>,
+  scores: ArrayLike<number>,
+): Float64Array => {
   check(labels, scores)
   const out = new Float64Array(labels.length)
   for (let i = 0; i < out.length; i++) {
@@ -168,7 +172,8 @@ export const calibrationError = (
   check(labels, scores)
   const n = labels.length
   const bins = options.bins ?? (options.by === "mass" ? 10 : 15)
-  if (!Number.isInteger(bins) || bins < 1) throw invalid(`bins is ${bins}; use a whole number >= 1`, "bins")
+  if (!Number.isInteger(bins) || bins < 1)
+    throw invalid(`bins is ${bins}; use a whole number >= 1`, "bins")
   if (n === 0) return Number.NaN
   const order = new Uint32Array(n)
   for (let i = 0; i < n; i++) order[i] = i
@@ -180,7 +185,9 @@ export const calibrationError = (
     const i = order[k] as number
     const score = probability(scores[i] as number, i)
     const bin =
-      options.by === "mass" ? Math.floor((k * bins) / n) : Math.min(bins - 1, Math.floor(score * bins))
+      options.by === "mass"
+        ? Math.floor((k * bins) / n)
+        : Math.min(bins - 1, Math.floor(score * bins))
     count[bin] = (count[bin] as number) + 1
     predicted[bin] = (predicted[bin] as number) + score
     observed[bin] = (observed[bin] as number) + (labels[i] as number)

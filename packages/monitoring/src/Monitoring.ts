@@ -209,7 +209,9 @@ export const make = (
       return only?.profile ?? Profile.builder().finish()
     })
 
-    const referenceOf = (request: DriftRequest): Effect.Effect<Profile.Profile, MonitoringError> => {
+    const referenceOf = (
+      request: DriftRequest,
+    ): Effect.Effect<Profile.Profile, MonitoringError> => {
       const wanted = request.reference ?? "default"
       if (typeof wanted === "string") return reference(request.model, wanted)
       if ("schema" in wanted) return Effect.succeed(wanted)
@@ -271,9 +273,17 @@ export const make = (
             .orderBy("model")
             .orderBy("version"),
         )
-        const models = new Map<string, { versions: Array<string>; predictions: number; first: number; last: number }>()
+        const models = new Map<
+          string,
+          { versions: Array<string>; predictions: number; first: number; last: number }
+        >()
         for (const row of rows) {
-          const model = models.get(row.model) ?? { versions: [], predictions: 0, first: Infinity, last: -Infinity }
+          const model = models.get(row.model) ?? {
+            versions: [],
+            predictions: 0,
+            first: Infinity,
+            last: -Infinity,
+          }
           model.versions.push(row.version)
           model.predictions += Number(row.rows)
           model.first = Math.min(model.first, row.first)

@@ -28,7 +28,13 @@ export const MetricName = Schema.Literals(names)
 export type MetricName = typeof MetricName.Type
 
 /** Metrics for which more is worse. */
-export const lowerIsBetter: ReadonlySet<MetricName> = new Set(["log_loss", "brier", "ece", "mae", "rmse"])
+export const lowerIsBetter: ReadonlySet<MetricName> = new Set([
+  "log_loss",
+  "brier",
+  "ece",
+  "mae",
+  "rmse",
+])
 
 /** Schema of a question about performance; instants are microseconds UTC. */
 export const Request = Schema.Struct({

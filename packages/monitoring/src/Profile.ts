@@ -80,7 +80,10 @@ const defaults = { k: 1024, categories: 1000 }
 /** Builds a profile batch by batch, in memory that does not grow with the rows. */
 export interface Builder {
   /** Adds rows; a column that is absent counts as missing for these rows. */
-  readonly add: (columns: Readonly<Record<string, Column>>, range?: readonly [number, number]) => void
+  readonly add: (
+    columns: Readonly<Record<string, Column>>,
+    range?: readonly [number, number],
+  ) => void
   readonly finish: () => Profile
 }
 
@@ -104,7 +107,11 @@ const encodeColumn = (state: ColumnState): ColumnProfile =>
         other: state.other,
       }
 
-const decodeColumn = (name: string, column: ColumnProfile, options: ProfileOptions): ColumnState => {
+const decodeColumn = (
+  name: string,
+  column: ColumnProfile,
+  options: ProfileOptions,
+): ColumnState => {
   if (column.kind === "categorical") {
     const state = new CategoricalState(options.categories ?? defaults.categories)
     for (const [value, count] of column.values) state.addCount(value, count)
@@ -145,7 +152,8 @@ const freshState = (column: Column, options: ProfileOptions): ColumnState =>
     ? new CategoricalState(options.categories ?? defaults.categories)
     : new NumericState(options.k ?? defaults.k)
 
-const kindOf = (column: Column): ColumnState["kind"] => (Array.isArray(column) ? "categorical" : "numeric")
+const kindOf = (column: Column): ColumnState["kind"] =>
+  Array.isArray(column) ? "categorical" : "numeric"
 
 const isBlank = (state: ColumnState): boolean =>
   state.count === 0 && (state.kind === "categorical" || state.infinite === 0)
@@ -272,7 +280,10 @@ export const decode = (input: unknown): Effect.Effect<Profile, MonitoringError> 
   )
 
 /** Quantiles of a numeric column, ready for questions. Throws when the sketch is damaged. */
-export const view = (name: string, column: typeof NumericColumn.Type): SketchView & { readonly rankError: number } => {
+export const view = (
+  name: string,
+  column: typeof NumericColumn.Type,
+): SketchView & { readonly rankError: number } => {
   const sketch = Kll.decode(column.sketch)
   if (sketch === undefined) {
     throw new MonitoringError({

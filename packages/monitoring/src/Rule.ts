@@ -80,4 +80,5 @@ const decodeRule = decoder(Rule, "rule")
  * Effect.runSync(rule).trigger.kind // => "retrain"
  * ```
  */
-export const make = (input: typeof Rule.Encoded): Effect.Effect<Rule, MonitoringError> => decodeRule(input)
+export const make = (input: typeof Rule.Encoded): Effect.Effect<Rule, MonitoringError> =>
+  decodeRule(input)

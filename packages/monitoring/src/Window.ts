@@ -20,7 +20,11 @@ export interface Window {
 const day = 86_400_000_000
 
 /** The calendar window that holds an instant; `all` needs none and gives the given bounds. */
-export const of = (time: number, by: By, all: Window = { from: -Infinity, to: Infinity }): Window => {
+export const of = (
+  time: number,
+  by: By,
+  all: Window = { from: -Infinity, to: Infinity },
+): Window => {
   if (by === "all") return all
   const days = Math.floor(time / day)
   if (by === "day") return { from: days * day, to: (days + 1) * day }

@@ -11,7 +11,13 @@ import type * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Schema from "effect/Schema"
 import type { FastifyInstance } from "fastify"
 import { explain, top } from "./Explanation.ts"
-import { Instant, labelBatches, Labels, predictionBatches, Predictions } from "./internal/event-batches.ts"
+import {
+  Instant,
+  labelBatches,
+  Labels,
+  predictionBatches,
+  Predictions,
+} from "./internal/event-batches.ts"
 import { featureNames } from "./internal/predict-rows.ts"
 import { attempt } from "./internal/scan.ts"
 import { Monitoring } from "./Monitoring.ts"
@@ -42,7 +48,11 @@ const window = ({ from, to }: Window.Window) => ({
 })
 
 /** The span of a query, in microseconds. */
-const selection = (query: { readonly version?: string; readonly from?: string; readonly to?: string }) => {
+const selection = (query: {
+  readonly version?: string
+  readonly from?: string
+  readonly to?: string
+}) => {
   const from = query.from === undefined ? undefined : Timestamp.fromIso(query.from)
   const to = query.to === undefined ? undefined : Timestamp.fromIso(query.to)
   return {
@@ -156,7 +166,12 @@ export const plugin = async (app: FastifyInstance, options: PluginOptions): Prom
             ? undefined
             : yield* Effect.mapError(
                 metricNames(query.metrics.split(",")),
-                (cause) => new HttpKit.HttpError({ reason: "InvalidInput", message: `query.metrics: ${cause.message}`, field: "query.metrics" }),
+                (cause) =>
+                  new HttpKit.HttpError({
+                    reason: "InvalidInput",
+                    message: `query.metrics: ${cause.message}`,
+                    field: "query.metrics",
+                  }),
               )
         const rows = yield* monitoring.performance({
           model: params.model,
@@ -289,7 +304,11 @@ const explainRoute = (
         const recent = yield* monitoring.recentFeatures({ model: params.model, limit: 1000 })
         const height = recent[columns[0] ?? ""]?.length ?? 0
         const rows = Float32Array.from(
-          body.rows.flatMap((row) => columns.map((name) => (Object.hasOwn(row, name) ? (row[name] ?? Number.NaN) : Number.NaN))),
+          body.rows.flatMap((row) =>
+            columns.map((name) =>
+              Object.hasOwn(row, name) ? (row[name] ?? Number.NaN) : Number.NaN,
+            ),
+          ),
         )
         const background = new Float32Array(height * columns.length)
         columns.forEach((name, j) => {

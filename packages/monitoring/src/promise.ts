@@ -47,7 +47,11 @@ export const make = <D>(
   options: Options<D>,
 ): Promise<
   Facade<Monitoring.Monitoring["Service"]> & Handle<Monitoring.Monitoring, D | MonitoringError>
-> => Facade.make(Monitoring.Monitoring, Monitoring.layer(options).pipe(Layer.provide(options.database)))
+> =>
+  Facade.make(
+    Monitoring.Monitoring,
+    Monitoring.layer(options).pipe(Layer.provide(options.database)),
+  )
 
 /** Where alerts keep their rules, and whom they ask for work. */
 export interface AlertOptions<D, T> extends Options<D> {

@@ -23,7 +23,12 @@ const recorder = () => {
     fire: (event) =>
       Effect.suspend(() => {
         if (state.broken) {
-          return Effect.fail(new Trigger.TriggerError({ reason: "Unavailable", message: "the orchestrator is away" }))
+          return Effect.fail(
+            new Trigger.TriggerError({
+              reason: "Unavailable",
+              message: "the orchestrator is away",
+            }),
+          )
         }
         const duplicate = fired.some((each) => each.key === event.key)
         if (!duplicate) fired.push(event)
@@ -67,7 +72,9 @@ const month = (start: string, seed: number, shift: number, quality: number) => {
     model: "flights",
     predictionIds,
     times,
-    labels: Float64Array.from(x, (p) => (next() < quality ? (p > 0.5 ? 1 : 0) : next() < 0.5 ? 1 : 0)),
+    labels: Float64Array.from(x, (p) =>
+      next() < quality ? (p > 0.5 ? 1 : 0) : next() < 0.5 ? 1 : 0,
+    ),
   }
   return { predictions, labels }
 }
@@ -127,7 +134,12 @@ describe("rules", () => {
       layer,
       file,
     )
-    expect(first).toMatchObject({ rule: "moved", bad: true, value: 0.5, window: { from: at("2001-06-01T00:00:00Z"), to: july } })
+    expect(first).toMatchObject({
+      rule: "moved",
+      bad: true,
+      value: 0.5,
+      window: { from: at("2001-06-01T00:00:00Z"), to: july },
+    })
     expect(fired).toHaveLength(1)
     expect(fired[0]).toMatchObject({
       kind: "retrain",
@@ -146,7 +158,12 @@ describe("rules", () => {
     )
     expect(fired).toHaveLength(1)
     expect(history).toHaveLength(1)
-    expect(history[0]).toMatchObject({ rule: "moved", value: 0.5, threshold: 0.5, triggerId: `t-${fired[0]?.key}` })
+    expect(history[0]).toMatchObject({
+      rule: "moved",
+      value: 0.5,
+      threshold: 0.5,
+      triggerId: `t-${fired[0]?.key}`,
+    })
   })
 
   it("fire later when the trigger could not be reached", async () => {
@@ -177,12 +194,27 @@ describe("rules", () => {
         yield* load
         const monitoring = yield* Monitoring.Monitoring
         const { predictions } = month("2001-06-20T00:00:00Z", 9, 0.5, 1)
-        yield* monitoring.predictions({ ...predictions, times: predictions.times.fill(at("2001-06-29T00:00:00Z")) })
+        yield* monitoring.predictions({
+          ...predictions,
+          times: predictions.times.fill(at("2001-06-29T00:00:00Z")),
+        })
         const alerts = yield* Alerts.Alerts
         for (const part of [
-          { name: "column", when: { kind: "column-drift", column: "x", measure: "psi" }, threshold: 0.2 },
-          { name: "auc", when: { kind: "performance-drop", metric: "auc", baseline: april }, threshold: 0.1 },
-          { name: "loss", when: { kind: "performance-drop", metric: "log_loss", baseline: 0.2 }, threshold: 0.05 },
+          {
+            name: "column",
+            when: { kind: "column-drift", column: "x", measure: "psi" },
+            threshold: 0.2,
+          },
+          {
+            name: "auc",
+            when: { kind: "performance-drop", metric: "auc", baseline: april },
+            threshold: 0.1,
+          },
+          {
+            name: "loss",
+            when: { kind: "performance-drop", metric: "log_loss", baseline: 0.2 },
+            threshold: 0.05,
+          },
           { name: "labels", when: { kind: "label-coverage" }, threshold: 0.8 },
           { name: "twice", when: { kind: "label-coverage" }, threshold: 0.8, forWindows: 2 },
           { name: "few", when: { kind: "label-coverage" }, threshold: 0.8, minSamples: 1_000_000 },

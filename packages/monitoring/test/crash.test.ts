@@ -27,7 +27,10 @@ const runAndKill = (file: string, acknowledgements: number): Promise<ReadonlyArr
     child.on("error", reject)
     child.on("close", (code) => {
       // The last line may be cut off.
-      const told = out.slice(0, out.lastIndexOf("\n") + 1).split("\n").filter((line) => line !== "")
+      const told = out
+        .slice(0, out.lastIndexOf("\n") + 1)
+        .split("\n")
+        .filter((line) => line !== "")
       if (code !== null) reject(new Error(`the writer ended by itself: ${errors}`))
       else resolve(told.map(Number))
     })

@@ -50,7 +50,12 @@ const goesYes = (tree: Tree, node: number, x: number): boolean => {
 }
 
 /** Expected value of a tree knowing only the features in `known` (Lundberg 2018, algorithm 1). */
-const expected = (tree: Tree, covers: ReturnType<typeof coversOf>, row: ArrayLike<number>, known: number): number => {
+const expected = (
+  tree: Tree,
+  covers: ReturnType<typeof coversOf>,
+  row: ArrayLike<number>,
+  known: number,
+): number => {
   const walk = (at: number): number => {
     if (at < 0) return tree.leaf[~at] ?? 0
     const [yes, no] = [tree.yes[at] ?? 0, tree.no[at] ?? 0]
@@ -65,7 +70,12 @@ const expected = (tree: Tree, covers: ReturnType<typeof coversOf>, row: ArrayLik
 }
 
 /** Shapley's formula over all subsets. */
-const bruteForce = (trees: ReadonlyArray<Tree>, background: Float32Array, width: number, row: ArrayLike<number>): Array<number> => {
+const bruteForce = (
+  trees: ReadonlyArray<Tree>,
+  background: Float32Array,
+  width: number,
+  row: ArrayLike<number>,
+): Array<number> => {
   const factorial = (n: number): number => (n <= 1 ? 1 : n * factorial(n - 1))
   const out = new Array<number>(width).fill(0)
   for (const tree of trees) {
@@ -99,7 +109,9 @@ describe("exact tree explanations", () => {
           expect(Math.abs(sum - (made.output[row] ?? 0))).toBeLessThanOrEqual(1e-9)
           if (row >= 12) continue
           const truth = bruteForce(trees, background, width, matrix([each.rows[row] ?? []]))
-          truth.forEach((value, j) => expect(Math.abs(value - (values[j] ?? 0))).toBeLessThanOrEqual(1e-9))
+          truth.forEach((value, j) =>
+            expect(Math.abs(value - (values[j] ?? 0))).toBeLessThanOrEqual(1e-9),
+          )
         }
       })
     }
@@ -110,7 +122,9 @@ describe("exact tree explanations", () => {
       const output = session.outputNames[session.outputNames.length - 1] ?? ""
       const data = matrix(each.rows)
       const width = columnsOf(each).length
-      const result = await session.run({ [input]: new ort.Tensor("float32", data, [data.length / width, width]) })
+      const result = await session.run({
+        [input]: new ort.Tensor("float32", data, [data.length / width, width]),
+      })
       const theirs = result[output]?.data as Float32Array
       const classes = theirs.length / (data.length / width)
       const made = await explain(each)
@@ -154,7 +168,9 @@ describe("exact tree explanations", () => {
         flavors: {},
         entry: "model.onnx",
         signature: {
-          inputs: [{ name: "features", datatype: "FP32", shape: [-1, 5], columns: columnsOf(each) }],
+          inputs: [
+            { name: "features", datatype: "FP32", shape: [-1, 5], columns: columnsOf(each) },
+          ],
           outputs: [{ name: "probabilities", datatype: "FP32", shape: [-1, 2] }],
         },
         modelUuid: "x",
@@ -163,16 +179,25 @@ describe("exact tree explanations", () => {
         digest: Digest.of("x"),
       }
       const columns = Object.fromEntries(
-        columnsOf(each).map((name, j) => [name, Float32Array.from(each.rows, (row) => row[j] ?? Number.NaN)]),
+        columnsOf(each).map((name, j) => [
+          name,
+          Float32Array.from(each.rows, (row) => row[j] ?? Number.NaN),
+        ]),
       )
       const reordered = Object.fromEntries(Object.entries(columns).reverse())
       const dataset = await Effect.runPromise(Dataset.fromColumns(reordered))
       const background = matrix(each.background)
-      const program = Explanation.explain({ model: { directory, manifest }, rows: dataset, background })
+      const program = Explanation.explain({
+        model: { directory, manifest },
+        rows: dataset,
+        background,
+      })
       expect((await Effect.runPromise(program)).values).toEqual((await explain(each)).values)
 
       const outside = { directory, manifest: { ...manifest, entry: "../secret.onnx" } }
-      const error = await Effect.runPromise(Effect.flip(Explanation.explain({ model: outside, rows: dataset })))
+      const error = await Effect.runPromise(
+        Effect.flip(Explanation.explain({ model: outside, rows: dataset })),
+      )
       expect(error.message).toMatch(/outside of the package/)
     } finally {
       rmSync(directory, { recursive: true, force: true })
@@ -184,17 +209,25 @@ describe("exact tree explanations", () => {
     const whole = bytesOf(each)
     const rows = matrix(each.rows)
     const fail = (model: Uint8Array) =>
-      Effect.runPromise(Effect.flip(Explanation.explain({ model, rows, background: rows, columns: columnsOf(each) })))
+      Effect.runPromise(
+        Effect.flip(
+          Explanation.explain({ model, rows, background: rows, columns: columnsOf(each) }),
+        ),
+      )
     const next = random(1)
     for (let i = 0; i < 60; i++) {
       const error = await fail(whole.slice(0, 1 + Math.floor(next() * (whole.length - 40))))
-      expect(["MonitoringError.Corrupt", "MonitoringError.NotSupported"]).toContain((error as { code: string }).code)
+      expect(["MonitoringError.Corrupt", "MonitoringError.NotSupported"]).toContain(
+        (error as { code: string }).code,
+      )
     }
     expect((await fail(new Uint8Array(0))).message).toMatch(/holds no graph/)
     const covers = Explanation.explain({ model: whole, rows, columns: columnsOf(each) })
     expect((await Effect.runPromise(Effect.flip(covers))).message).toMatch(/pass 'background'/)
     const narrow = Explanation.explain({ model: whole, rows, background: rows, columns: ["a"] })
-    expect((await Effect.runPromise(Effect.flip(narrow))).message).toMatch(/5 features and 1 columns/)
+    expect((await Effect.runPromise(Effect.flip(narrow))).message).toMatch(
+      /5 features and 1 columns/,
+    )
   })
 })
 
@@ -215,16 +248,24 @@ describe("sampled explanations", () => {
     const background = data(20)
     const base = { predict, rows, background, columns }
     const exact = await Effect.runPromise(Explanation.sample({ ...base, evaluations: 64 * 20 }))
-    const sampled = await Effect.runPromise(Explanation.sample({ ...base, evaluations: 1279, seed: 5 }))
-    const again = await Effect.runPromise(Explanation.sample({ ...base, evaluations: 1279, seed: 5 }))
+    const sampled = await Effect.runPromise(
+      Explanation.sample({ ...base, evaluations: 1279, seed: 5 }),
+    )
+    const again = await Effect.runPromise(
+      Explanation.sample({ ...base, evaluations: 1279, seed: 5 }),
+    )
     expect(again).toEqual(sampled)
     for (const made of [exact, sampled]) {
       for (let row = 0; row < 4; row++) {
-        const sum = made.values.subarray(row * width, (row + 1) * width).reduce((a, b) => a + b, made.base)
+        const sum = made.values
+          .subarray(row * width, (row + 1) * width)
+          .reduce((a, b) => a + b, made.base)
         expect(sum).toBeCloseTo(made.output[row] ?? Number.NaN, 10)
       }
     }
-    exact.values.forEach((value, i) => expect(Math.abs(value - (sampled.values[i] ?? 0))).toBeLessThan(0.05))
+    exact.values.forEach((value, i) =>
+      expect(Math.abs(value - (sampled.values[i] ?? 0))).toBeLessThan(0.05),
+    )
     // The sixth feature is not used.
     expect(exact.values[5]).toBeCloseTo(0, 12)
   })
@@ -238,7 +279,10 @@ describe("sampled explanations", () => {
     }
     const together: Signature.Signature = {
       inputs: [{ name: "features", datatype: "FP32", shape: [-1, width], columns }],
-      outputs: [{ name: "label", datatype: "INT64", shape: [-1] }, { name: "p", datatype: "FP32", shape: [-1] }],
+      outputs: [
+        { name: "label", datatype: "INT64", shape: [-1] },
+        { name: "p", datatype: "FP32", shape: [-1] },
+      ],
     }
     const layerOf = (signature: Signature.Signature) =>
       Layer.succeed(Predictor.Predictor, {
@@ -249,23 +293,37 @@ describe("sampled explanations", () => {
             const n = tensors[0]?.shape[0] ?? 0
             const x = new Float32Array(n * width)
             if (tensors.length === 1) x.set(tensors[0]?.data as Float32Array)
-            else columns.forEach((name, j) => (inputs[name]?.data as Float32Array).forEach((v, i) => (x[i * width + j] = v)))
+            else
+              columns.forEach((name, j) =>
+                Array.from({ length: n }, (_, i) => (x[i * width + j] = Number(inputs[name]?.data[i]))),
+              )
             const scores = Float32Array.from({ length: n }, (_, i) => f(x, i * width))
-            const p = tensors.length === 1
-              ? { datatype: "FP32" as const, shape: [n], data: scores }
-              : { datatype: "FP32" as const, shape: [n, 2], data: Float32Array.from({ length: 2 * n }, (_, i) => (i % 2 === 0 ? 1 - (scores[i >> 1] ?? 0) : (scores[i >> 1] ?? 0))) }
+            const p =
+              tensors.length === 1
+                ? { datatype: "FP32" as const, shape: [n], data: scores }
+                : {
+                    datatype: "FP32" as const,
+                    shape: [n, 2],
+                    data: Float32Array.from({ length: 2 * n }, (_, i) =>
+                      i % 2 === 0 ? 1 - (scores[i >> 1] ?? 0) : (scores[i >> 1] ?? 0),
+                    ),
+                  }
             return { model: "m", version: 1, outputs: { p } }
           }),
       })
     const request = { model: { name: "m" }, rows, background, evaluations: 640 }
     const [a, b] = await Promise.all(
       [byName, together].map((signature) =>
-        Effect.runPromise(Effect.provide(Explanation.explainPredictor(request), layerOf(signature))),
+        Effect.runPromise(
+          Effect.provide(Explanation.explainPredictor(request), layerOf(signature)),
+        ),
       ),
     )
     expect(a?.columns).toEqual(columns)
     expect(a?.values).toEqual(b?.values)
-    const direct = await Effect.runPromise(Explanation.sample({ predict, rows, background, columns, evaluations: 640 }))
+    const direct = await Effect.runPromise(
+      Explanation.sample({ predict, rows, background, columns, evaluations: 640 }),
+    )
     direct.values.forEach((value, i) => expect(a?.values[i]).toBeCloseTo(value, 6))
     expect(Explanation.top(direct, 0, 2)).toHaveLength(2)
   })
@@ -273,10 +331,16 @@ describe("sampled explanations", () => {
   it("refuses budgets, backgrounds and predictions that make no sense", async () => {
     const rows = data(1)
     const fail = (part: Partial<Explanation.SampleRequest<never, never>>) =>
-      Effect.runPromise(Effect.flip(Explanation.sample({ predict, rows, background: rows, columns, ...part })))
-    expect((await fail({ evaluations: 5 }) as Error).message).toMatch(/at least 14/)
-    expect((await fail({ background: new Float32Array(0) }) as Error).message).toMatch(/no rows/)
-    expect((await fail({ predict: () => Effect.succeed([Number.NaN]) }) as Error).message).toMatch(/not finite/)
-    expect((await fail({ columns: ["a", "b", "c", "d"] }) as Error).message).toMatch(/no multiple of the 4/)
+      Effect.runPromise(
+        Effect.flip(Explanation.sample({ predict, rows, background: rows, columns, ...part })),
+      )
+    expect(((await fail({ evaluations: 5 })) as Error).message).toMatch(/at least 14/)
+    expect(((await fail({ background: new Float32Array(0) })) as Error).message).toMatch(/no rows/)
+    expect(
+      ((await fail({ predict: () => Effect.succeed([Number.NaN]) })) as Error).message,
+    ).toMatch(/not finite/)
+    expect(((await fail({ columns: ["a", "b", "c", "d"] })) as Error).message).toMatch(
+      /no multiple of the 4/,
+    )
   })
 })

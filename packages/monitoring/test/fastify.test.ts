@@ -1,5 +1,4 @@
-import { readFileSync } from "node:fs"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Digest, ModelSource } from "@ashlar/core"
@@ -46,14 +45,13 @@ const models = Layer.succeed(ModelSource.ModelSource, {
             },
           },
         })
-      : Effect.fail(new ModelSource.ModelStoreError({ reason: "NotFound", message: `no model '${name}'` })),
+      : Effect.fail(
+          new ModelSource.ModelStoreError({ reason: "NotFound", message: `no model '${name}'` }),
+        ),
 })
 
 const runtime = ManagedRuntime.make(
-  Layer.merge(
-    Monitoring.layer().pipe(Layer.provide(Sqlite.layer({ file: ":memory:" }))),
-    models,
-  ),
+  Layer.merge(Monitoring.layer().pipe(Layer.provide(Sqlite.layer({ file: ":memory:" }))), models),
 )
 let app: FastifyInstance
 
@@ -71,7 +69,10 @@ afterAll(async () => {
 
 const send = async (method: "GET" | "POST" | "PUT", url: string, payload?: object) => {
   const response = await app.inject({ method, url, ...(payload === undefined ? {} : { payload }) })
-  return { status: response.statusCode, body: response.body === "" ? undefined : JSON.parse(response.body) }
+  return {
+    status: response.statusCode,
+    body: response.body === "" ? undefined : JSON.parse(response.body),
+  }
 }
 
 const events = Array.from({ length: 200 }, (_, i) => ({
@@ -79,23 +80,45 @@ const events = Array.from({ length: 200 }, (_, i) => ({
   model: "trees",
   version: "3",
   time: new Date(Date.UTC(2001, 4, 1 + (i % 40))).toISOString(),
-  features: Object.fromEntries([...names.map((name, j) => [name, i % 7 === j ? null : Math.sin(i * (j + 1))]), ["origin", i % 2 === 0 ? "SFO" : null]]),
+  features: Object.fromEntries([
+    ...names.map((name, j) => [name, i % 7 === j ? null : Math.sin(i * (j + 1))]),
+    ["origin", i % 2 === 0 ? "SFO" : null],
+  ]),
   outputs: { probability: (i % 100) / 100 },
   segments: { carrier: i % 2 === 0 ? "AA" : "UA" },
 }))
 
 describe("the Fastify plugin", () => {
   it("takes predictions and labels and answers what became of them", async () => {
-    expect(await send("POST", "/v1/predictions", { predictions: events })).toEqual({ status: 200, body: { accepted: 200 } })
-    expect((await send("POST", "/v1/predictions", { predictions: events.slice(0, 50) })).status).toBe(200)
-    const labels = events.map(({ predictionId, model, time, outputs }) => ({ predictionId, model, time, label: outputs.probability > 0.5 }))
+    expect(await send("POST", "/v1/predictions", { predictions: events })).toEqual({
+      status: 200,
+      body: { accepted: 200 },
+    })
+    expect(
+      (await send("POST", "/v1/predictions", { predictions: events.slice(0, 50) })).status,
+    ).toBe(200)
+    const labels = events.map(({ predictionId, model, time, outputs }) => ({
+      predictionId,
+      model,
+      time,
+      label: outputs.probability > 0.5,
+    }))
     expect((await send("POST", "/v1/labels", { labels })).body).toEqual({ accepted: 200 })
 
     const list = await send("GET", "/v1/models")
     expect(list.body.models).toEqual([
-      { model: "trees", versions: ["3"], predictions: 200, first: "2001-05-01T00:00:00Z", last: "2001-06-09T00:00:00Z" },
+      {
+        model: "trees",
+        versions: ["3"],
+        predictions: 200,
+        first: "2001-05-01T00:00:00Z",
+        last: "2001-06-09T00:00:00Z",
+      },
     ])
-    const months = await send("GET", "/v1/models/trees/performance?by=month&segment=carrier&metrics=auc,brier")
+    const months = await send(
+      "GET",
+      "/v1/models/trees/performance?by=month&segment=carrier&metrics=auc,brier",
+    )
     expect(months.body.rows).toHaveLength(4)
     expect(months.body.rows[0]).toMatchObject({
       window: { from: "2001-05-01T00:00:00Z", to: "2001-06-01T00:00:00Z" },
@@ -109,7 +132,9 @@ describe("the Fastify plugin", () => {
   })
 
   it("takes a reference profile and reports drift against it", async () => {
-    const profile = Profile.ofColumns({ f0: Float64Array.from({ length: 500 }, (_, i) => 5 + Math.sin(i)) })
+    const profile = Profile.ofColumns({
+      f0: Float64Array.from({ length: 500 }, (_, i) => 5 + Math.sin(i)),
+    })
     expect((await send("PUT", "/v1/models/trees/references/training", profile)).status).toBe(204)
     const { body } = await send("GET", "/v1/models/trees/drift?by=month&reference=training")
     expect(body.windows).toHaveLength(2)
@@ -118,21 +143,49 @@ describe("the Fastify plugin", () => {
   })
 
   it("explains rows of a registered model", async () => {
-    const rows = events.slice(0, 3).map(({ features }) => Object.fromEntries(names.map((name) => [name, features[name]])))
-    const { status, body } = await send("POST", "/v1/models/trees/explain", { alias: "champion", rows })
+    const rows = events
+      .slice(0, 3)
+      .map(({ features }) => Object.fromEntries(names.map((name) => [name, features[name]])))
+    const { status, body } = await send("POST", "/v1/models/trees/explain", {
+      alias: "champion",
+      rows,
+    })
     expect(status).toBe(200)
     expect(body.version).toBe(3)
-    for (const row of body.rows as ReadonlyArray<{ output: number; attributions: ReadonlyArray<{ value: number }> }>) {
+    for (const row of body.rows as ReadonlyArray<{
+      output: number
+      attributions: ReadonlyArray<{ value: number }>
+    }>) {
       const sum = row.attributions.reduce((total, { value }) => total + value, body.base)
       expect(sum).toBeCloseTo(row.output, 9)
     }
   })
 
   it("answers bad requests with what is wrong, never a 5xx", async () => {
-    const bad: ReadonlyArray<readonly ["GET" | "POST" | "PUT", string, object | undefined, number, RegExp]> = [
-      ["POST", "/v1/predictions", { predictions: [{ ...events[0], time: "yesterday" }] }, 400, /ISO 8601/],
-      ["POST", "/v1/predictions", { predictions: [{ ...events[0], predictionId: "" }] }, 400, /predictionId/],
-      ["POST", "/v1/predictions", { predictions: [events[0], { ...events[1], features: { origin: 3 } }] }, 400, /texts and numbers/],
+    const bad: ReadonlyArray<
+      readonly ["GET" | "POST" | "PUT", string, object | undefined, number, RegExp]
+    > = [
+      [
+        "POST",
+        "/v1/predictions",
+        { predictions: [{ ...events[0], time: "yesterday" }] },
+        400,
+        /ISO 8601/,
+      ],
+      [
+        "POST",
+        "/v1/predictions",
+        { predictions: [{ ...events[0], predictionId: "" }] },
+        400,
+        /predictionId/,
+      ],
+      [
+        "POST",
+        "/v1/predictions",
+        { predictions: [events[0], { ...events[1], features: { origin: 3 } }] },
+        400,
+        /texts and numbers/,
+      ],
       ["POST", "/v1/labels", { labels: "x" }, 400, /labels/],
       ["GET", "/v1/models/nobody/performance", undefined, 404, /check its name/],
       ["GET", "/v1/models/trees/performance?by=year", undefined, 400, /by/],
@@ -144,7 +197,11 @@ describe("the Fastify plugin", () => {
       ["POST", "/v1/models/trees/explain", { rows: [{ f0: "1" }] }, 400, /rows/],
     ]
     for (const [method, url, payload, status, message] of bad) {
-      const response = await app.inject({ method, url, ...(payload === undefined ? {} : { payload }) })
+      const response = await app.inject({
+        method,
+        url,
+        ...(payload === undefined ? {} : { payload }),
+      })
       expect([url, response.statusCode]).toEqual([url, status])
       expect(response.body).toMatch(message)
     }

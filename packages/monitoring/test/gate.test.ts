@@ -14,7 +14,10 @@ const folder = mkdtempSync(join(tmpdir(), "gate-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 /** Linear models of two features; `signal` of them is known to the model. */
-const models: Record<string, { readonly signature: Signature.Signature; readonly score: (x: ReadonlyArray<number>) => number }> = {
+const models: Record<
+  string,
+  { readonly signature: Signature.Signature; readonly score: (x: ReadonlyArray<number>) => number }
+> = {
   champion: {
     signature: {
       inputs: [{ name: "features", datatype: "FP32", shape: [-1, 2], columns: ["a", "b"] }],
@@ -52,7 +55,9 @@ const predictor = Layer.succeed(Predictor.Predictor, {
   signature: ({ name }) => {
     const model = models[name]
     return model === undefined
-      ? Effect.fail(new Predictor.PredictorError({ reason: "NotFound", message: `no model '${name}'` }))
+      ? Effect.fail(
+          new Predictor.PredictorError({ reason: "NotFound", message: `no model '${name}'` }),
+        )
       : Effect.succeed(model.signature)
   },
   predict: ({ model, inputs }) =>
@@ -63,7 +68,8 @@ const predictor = Layer.succeed(Predictor.Predictor, {
       const rows = tensors[0]?.shape[0] ?? 0
       const out = found.signature.outputs.find((o) => o.datatype !== "INT64")
       const width = out?.shape.length === 2 ? 2 : 1
-      const data = out?.datatype === "FP64" ? new Float64Array(rows * width) : new Float32Array(rows * width)
+      const data =
+        out?.datatype === "FP64" ? new Float64Array(rows * width) : new Float32Array(rows * width)
       for (let i = 0; i < rows; i++) {
         const x = tensors.flatMap((t) => {
           const w = t?.shape[1] ?? 1
@@ -74,7 +80,11 @@ const predictor = Layer.succeed(Predictor.Predictor, {
         if (width === 2) data[i * width] = 1 - p
       }
       const shape = width === 2 ? [rows, 2] : [rows]
-      return { model: model.name, version: 1, outputs: { [out?.name ?? ""]: { datatype: out?.datatype ?? "FP32", shape, data } } }
+      return {
+        model: model.name,
+        version: 1,
+        outputs: { [out?.name ?? ""]: { datatype: out?.datatype ?? "FP32", shape, data } },
+      }
     }),
 })
 
@@ -112,7 +122,8 @@ const compare = (request: Partial<PromotionGate.GateRequest>, options?: Gate.Gat
     })
   }).pipe(Effect.provide(Gate.layer(options).pipe(Layer.provide(predictor))))
 
-const run = (request: Partial<PromotionGate.GateRequest>, options?: Gate.GateOptions) => Effect.runPromise(compare(request, options))
+const run = (request: Partial<PromotionGate.GateRequest>, options?: Gate.GateOptions) =>
+  Effect.runPromise(compare(request, options))
 const fail = (request: Partial<PromotionGate.GateRequest>, options?: Gate.GateOptions) =>
   Effect.runPromise(Effect.flip(compare(request, options)))
 
@@ -129,7 +140,11 @@ describe("the promotion gate", () => {
       expect(won.passed).toBe(true)
       expect(won.checks[0]?.message).toMatch(/new features c/)
       expect(won.checks[1]?.observed).toBe(19_600)
-      const lost = await run({ metric, challenger: { name: "champion" }, champion: { name: "better" } })
+      const lost = await run({
+        metric,
+        challenger: { name: "champion" },
+        champion: { name: "better" },
+      })
       expect(lost.passed).toBe(false)
       const check = lost.checks.find((c) => c.name === metric)
       expect(check?.observed).toBeCloseTo(-(won.checks[2]?.observed ?? 0), 10)
@@ -148,16 +163,26 @@ describe("the promotion gate", () => {
 
   it("passes the first model, and gives the same answer twice", async () => {
     const request = { challenger: { name: "champion" }, metric: "brier" } as const
-    const gate = Effect.flatMap(PromotionGate.PromotionGate, (g) => g.compare({ ...request, evaluation, label: "late" }))
-    const first = await Effect.runPromise(Effect.provide(gate, Gate.layer().pipe(Layer.provide(predictor))))
-    expect(first).toMatchObject({ passed: true, checks: [{ name: "signature" }, { name: "evaluation" }, { name: "brier" }] })
+    const gate = Effect.flatMap(PromotionGate.PromotionGate, (g) =>
+      g.compare({ ...request, evaluation, label: "late" }),
+    )
+    const first = await Effect.runPromise(
+      Effect.provide(gate, Gate.layer().pipe(Layer.provide(predictor))),
+    )
+    expect(first).toMatchObject({
+      passed: true,
+      checks: [{ name: "signature" }, { name: "evaluation" }, { name: "brier" }],
+    })
     expect(await run({ metric: "brier" })).toEqual(await run({ metric: "brier" }))
   })
 
   it("stops a challenger that lacks the champion's output", async () => {
     const decision = await run({ challenger: { name: "other" } })
     expect(decision.passed).toBe(false)
-    expect(decision.checks[0]).toMatchObject({ passed: false, message: expect.stringMatching(/'probability' \(FP32\)/) })
+    expect(decision.checks[0]).toMatchObject({
+      passed: false,
+      message: expect.stringMatching(/'probability' \(FP32\)/),
+    })
   })
 
   it("needs enough rows of both classes", async () => {
@@ -167,12 +192,20 @@ describe("the promotion gate", () => {
   })
 
   it("says what is wrong with the request or the data", async () => {
-    expect((await fail({ challenger: { name: "nobody" } })).code).toBe("PromotionGateError.NotFound")
+    expect((await fail({ challenger: { name: "nobody" } })).code).toBe(
+      "PromotionGateError.NotFound",
+    )
     expect((await fail({ label: "delay" })).message).toMatch(/lacks 'delay'; it has a, b, c, late/)
     expect((await fail({ challenger: { name: "hungry" } })).message).toMatch(/lacks 'unknown'/)
-    expect((await fail({ evaluation: { ...evaluation, uri: "s3://x/y" } })).message).toMatch(/no file: URI/)
-    expect((await fail({ evaluation: { ...evaluation, uri: `${evaluation.uri}.gone` } })).reason).toBe("NotFound")
-    expect((await fail({ evaluation: { ...evaluation, digest: `sha256:${"0".repeat(64)}` } })).message).toMatch(/digest/)
+    expect((await fail({ evaluation: { ...evaluation, uri: "s3://x/y" } })).message).toMatch(
+      /no file: URI/,
+    )
+    expect(
+      (await fail({ evaluation: { ...evaluation, uri: `${evaluation.uri}.gone` } })).reason,
+    ).toBe("NotFound")
+    expect(
+      (await fail({ evaluation: { ...evaluation, digest: `sha256:${"0".repeat(64)}` } })).message,
+    ).toMatch(/digest/)
     expect((await fail({ alpha: 2 })).code).toBe("PromotionGateError.InvalidInput")
   })
 })

@@ -51,7 +51,10 @@ const generate = (n: number, seed: number, start = june, prefix = "p"): Generate
       version: "1",
       predictionIds,
       times,
-      features: { x: Float32Array.from(probability, (p) => p * 10), origin: predictionIds.map((_, i) => (i % 3 === 0 ? "SFO" : "JFK")) },
+      features: {
+        x: Float32Array.from(probability, (p) => p * 10),
+        origin: predictionIds.map((_, i) => (i % 3 === 0 ? "SFO" : "JFK")),
+      },
       outputs: { probability },
       segments: { carrier: predictionIds.map((_, i) => (i % 2 === 0 ? "AA" : "UA")) },
     },
@@ -64,13 +67,23 @@ const generate = (n: number, seed: number, start = june, prefix = "p"): Generate
   }
 }
 
-const slice = (batch: PredictionEvent.PredictionBatch, from: number, to: number): PredictionEvent.PredictionBatch => ({
+const slice = (
+  batch: PredictionEvent.PredictionBatch,
+  from: number,
+  to: number,
+): PredictionEvent.PredictionBatch => ({
   ...batch,
   predictionIds: batch.predictionIds.slice(from, to),
   times: batch.times.slice(from, to),
-  features: Object.fromEntries(Object.entries(batch.features).map(([k, v]) => [k, v.slice(from, to)])),
-  outputs: Object.fromEntries(Object.entries(batch.outputs).map(([k, v]) => [k, v.slice(from, to)])),
-  segments: Object.fromEntries(Object.entries(batch.segments ?? {}).map(([k, v]) => [k, v.slice(from, to)])),
+  features: Object.fromEntries(
+    Object.entries(batch.features).map(([k, v]) => [k, v.slice(from, to)]),
+  ),
+  outputs: Object.fromEntries(
+    Object.entries(batch.outputs).map(([k, v]) => [k, v.slice(from, to)]),
+  ),
+  segments: Object.fromEntries(
+    Object.entries(batch.segments ?? {}).map(([k, v]) => [k, v.slice(from, to)]),
+  ),
 })
 
 const request = { model: "flights", by: "all" } as const
@@ -100,7 +113,13 @@ describe("performance", () => {
     expect(rows.days.map((r) => r.segment)).toEqual(["AA", "UA", "AA", "UA", "AA", "UA"])
     expect(rows.days.reduce((sum, r) => sum + r.predictions, 0)).toBe(4000)
     const first = [...p.keys()].filter((i) => i < 1440 && i % 2 === 0)
-    expect(rows.days[0]?.metrics.auc).toBeCloseTo(Metric.auc(first.map((i) => y[i] ?? 0), first.map((i) => p[i] ?? 0)), 12)
+    expect(rows.days[0]?.metrics.auc).toBeCloseTo(
+      Metric.auc(
+        first.map((i) => y[i] ?? 0),
+        first.map((i) => p[i] ?? 0),
+      ),
+      12,
+    )
     expect(rows.some[0]?.predictions).toBe(1440)
   })
 
@@ -112,7 +131,11 @@ describe("performance", () => {
       yield* sink.labels(labels)
       yield* sink.predictions(slice(predictions, 0, 2000))
       yield* Effect.all(
-        [slice(predictions, 500, 1500), slice(predictions, 1000, 2500), slice(predictions, 0, 3000)].map(sink.predictions),
+        [
+          slice(predictions, 500, 1500),
+          slice(predictions, 1000, 2500),
+          slice(predictions, 0, 3000),
+        ].map(sink.predictions),
         { concurrency: "unbounded" },
       )
       yield* sink.labels(labels)
@@ -127,7 +150,13 @@ describe("performance", () => {
     const [rows, models] = await run(second, file)
     expect(rows[0]).toMatchObject({ predictions: 3000, labelled: 3000 })
     expect(models).toEqual([
-      { model: "flights", versions: ["1"], predictions: 3000, first: june, last: june + 2999 * 60e6 },
+      {
+        model: "flights",
+        versions: ["1"],
+        predictions: 3000,
+        first: june,
+        last: june + 2999 * 60e6,
+      },
     ])
   })
 
@@ -171,8 +200,16 @@ describe("performance", () => {
         // An older label that arrives later changes nothing.
         yield* monitoring.labels(late(labels.labels as Float64Array, 0.5))
         expect(yield* auc).toBeCloseTo(1 - (right ?? 0), 12)
-        yield* monitoring.labels(late(flipped.map((y, i) => (i < 400 ? Number.NaN : 1 - y)), 2))
-        expect((yield* monitoring.performance(request))[0]).toMatchObject({ labelled: 600, coverage: 0.6 })
+        yield* monitoring.labels(
+          late(
+            flipped.map((y, i) => (i < 400 ? Number.NaN : 1 - y)),
+            2,
+          ),
+        )
+        expect((yield* monitoring.performance(request))[0]).toMatchObject({
+          labelled: 600,
+          coverage: 0.6,
+        })
       }),
     )
   })
@@ -189,17 +226,38 @@ describe("performance", () => {
         expect(error.message).toMatch(/name the positive one in 'positive'/)
         const [row] = yield* monitoring.performance({ ...request, positive: "late" })
         expect(row?.metrics.auc).toBeCloseTo(
-          Metric.auc(labels.labels as Float64Array, predictions.outputs["probability"] as Float32Array),
+          Metric.auc(
+            labels.labels as Float64Array,
+            predictions.outputs["probability"] as Float32Array,
+          ),
           12,
         )
         const kind = yield* Effect.flip(monitoring.labels(labels))
         expect(kind.message).toMatch(/texts so far, these are numbers/)
 
-        const other = { ...predictions, model: "minutes", outputs: { minutes: Float64Array.from({ length: 200 }, (_, i) => (i < 10 ? Number.NaN : i)) } }
+        const other = {
+          ...predictions,
+          model: "minutes",
+          outputs: {
+            minutes: Float64Array.from({ length: 200 }, (_, i) => (i < 10 ? Number.NaN : i)),
+          },
+        }
         yield* monitoring.predictions(other)
-        yield* monitoring.labels({ ...labels, model: "minutes", labels: Float64Array.from({ length: 200 }, (_, i) => i - 2) })
-        const [regression] = yield* monitoring.performance({ model: "minutes", by: "all", task: "regression" })
-        expect(regression).toMatchObject({ predictions: 200, labelled: 190, metrics: { mae: 2, rmse: 2, bias: 2 } })
+        yield* monitoring.labels({
+          ...labels,
+          model: "minutes",
+          labels: Float64Array.from({ length: 200 }, (_, i) => i - 2),
+        })
+        const [regression] = yield* monitoring.performance({
+          model: "minutes",
+          by: "all",
+          task: "regression",
+        })
+        expect(regression).toMatchObject({
+          predictions: 200,
+          labelled: 190,
+          metrics: { mae: 2, rmse: 2, bias: 2 },
+        })
       }),
     )
   })
@@ -211,9 +269,15 @@ describe("performance", () => {
         const monitoring = yield* Monitoring.Monitoring
         yield* monitoring.predictions(slice(predictions, 0, 250))
         const wide = slice(predictions, 250, 400)
-        yield* monitoring.predictions({ ...wide, version: "2", features: { ...wide.features, extra: new Int32Array(150).fill(7) } })
+        yield* monitoring.predictions({
+          ...wide,
+          version: "2",
+          features: { ...wide.features, extra: new Int32Array(150).fill(7) },
+        })
         yield* monitoring.labels(labels)
-        expect((yield* monitoring.performance({ ...request, version: "2" }))[0]?.predictions).toBe(150)
+        expect((yield* monitoring.performance({ ...request, version: "2" }))[0]?.predictions).toBe(
+          150,
+        )
         const profile = yield* monitoring.profile({ model: "flights" })
         expect(profile.rows).toBe(400)
         expect(profile.columns["extra"]).toMatchObject({ count: 150, missing: 250, mean: 7 })
@@ -226,7 +290,8 @@ describe("performance", () => {
     await run(
       Effect.gen(function* () {
         const monitoring = yield* Monitoring.Monitoring
-        for (let i = 0; i < 3000; i += 500) yield* monitoring.predictions(slice(predictions, i, i + 500))
+        for (let i = 0; i < 3000; i += 500)
+          yield* monitoring.predictions(slice(predictions, i, i + 500))
         yield* monitoring.predictions(slice(predictions, 2500, 3000))
         expect((yield* monitoring.models)[0]?.predictions).toBe(3000)
       }),
@@ -242,12 +307,16 @@ describe("worst misses", () => {
     const misses = await run(
       Effect.gen(function* () {
         const monitoring = yield* Monitoring.Monitoring
-        for (let i = 0; i < 5000; i += 1000) yield* monitoring.predictions(slice(predictions, i, i + 1000))
+        for (let i = 0; i < 5000; i += 1000)
+          yield* monitoring.predictions(slice(predictions, i, i + 1000))
         yield* monitoring.labels(labels)
         return yield* monitoring.worstMisses({ model: "flights", limit: 20 })
       }),
     )
-    const losses = Metric.logLosses(labels.labels as Float64Array, predictions.outputs["probability"] as Float32Array)
+    const losses = Metric.logLosses(
+      labels.labels as Float64Array,
+      predictions.outputs["probability"] as Float32Array,
+    )
     expect(misses.map((m) => m.loss)).toEqual([...losses].sort((a, b) => b - a).slice(0, 20))
     for (const miss of misses) {
       const i = Number(miss.predictionId.slice(1))
@@ -267,7 +336,13 @@ describe("drift", () => {
     const month = 43_200
     const may = generate(month, 9, at("2001-05-01T00:00:00Z"), "may")
     const moved = generate(month, 10, june, "june")
-    const shifted = { ...moved.predictions, features: { ...moved.predictions.features, x: (moved.predictions.features["x"] as Float32Array).map((x) => x + 2) } }
+    const shifted = {
+      ...moved.predictions,
+      features: {
+        ...moved.predictions.features,
+        x: (moved.predictions.features["x"] as Float32Array).map((x) => x + 2),
+      },
+    }
     const reference = Profile.ofColumns(generate(20_000, 11).predictions.features)
     await run(
       Effect.gen(function* () {
@@ -275,17 +350,29 @@ describe("drift", () => {
         yield* monitoring.predictions(may.predictions)
         yield* monitoring.predictions(shifted)
         const months = yield* monitoring.drift({ model: "flights", reference, by: "month" })
-        expect(months.map(({ window }) => Timestamp.toIso(window.from))).toEqual(["2001-05-01T00:00:00Z", "2001-06-01T00:00:00Z"])
-        const flags = months.map(({ report }) => report.columns.filter((c) => c.drifted).map((c) => c.column))
+        expect(months.map(({ window }) => Timestamp.toIso(window.from))).toEqual([
+          "2001-05-01T00:00:00Z",
+          "2001-06-01T00:00:00Z",
+        ])
+        const flags = months.map(({ report }) =>
+          report.columns.filter((c) => c.drifted).map((c) => c.column),
+        )
         expect(flags).toEqual([[], ["x"]])
         expect(months[1]?.report.rows).toEqual([20_000, month])
 
         yield* monitoring.putReference("flights", reference)
         expect(yield* monitoring.drift({ model: "flights", by: "month" })).toEqual(months)
         const span = { from: at("2001-05-01T00:00:00Z"), to: june }
-        const [against] = yield* monitoring.drift({ model: "flights", reference: span, from: june, columns: ["x"] })
+        const [against] = yield* monitoring.drift({
+          model: "flights",
+          reference: span,
+          from: june,
+          columns: ["x"],
+        })
         expect(against?.report.columns[0]).toMatchObject({ column: "x", drifted: true })
-        const unknown = yield* Effect.flip(monitoring.drift({ model: "flights", reference: "training" }))
+        const unknown = yield* Effect.flip(
+          monitoring.drift({ model: "flights", reference: "training" }),
+        )
         expect(unknown.message).toMatch(/no reference 'training'/)
       }),
     )
@@ -317,8 +404,12 @@ describe("bad input", () => {
         expect(yield* monitoring.models).toEqual([])
         const unknown = yield* Effect.flip(monitoring.performance({ model: "nobody", by: "all" }))
         expect(unknown.code).toBe("MonitoringError.NotFound")
-        const request = { model: "flights", by: "hour" } as unknown as Parameters<typeof monitoring.performance>[0]
-        expect((yield* Effect.flip(monitoring.performance(request))).code).toBe("MonitoringError.InvalidInput")
+        const request = { model: "flights", by: "hour" } as unknown as Parameters<
+          typeof monitoring.performance
+        >[0]
+        expect((yield* Effect.flip(monitoring.performance(request))).code).toBe(
+          "MonitoringError.InvalidInput",
+        )
       }),
     )
   })
@@ -328,7 +419,10 @@ describe("bad input", () => {
     const odd = {
       ...predictions,
       predictionIds: ["__proto__", "a\nb", "'; drop table monitoring_chunk; --", "\u0000"],
-      features: { ["__proto__"]: Float64Array.of(Number.NaN, Infinity, -Infinity, 1), t: [null, "x", null, "\u2028"] },
+      features: {
+        ["__proto__"]: Float64Array.of(Number.NaN, Infinity, -Infinity, 1),
+        t: [null, "x", null, "\u2028"],
+      },
     }
     await run(
       Effect.gen(function* () {
@@ -338,7 +432,12 @@ describe("bad input", () => {
         const profile = yield* monitoring.profile({ model: "flights" })
         expect(profile.rows).toBe(4)
         expect(profile.columns["t"]).toMatchObject({ count: 2, missing: 2 })
-        yield* monitoring.labels({ model: "flights", predictionIds: odd.predictionIds, times: odd.times, labels: Int32Array.of(1, 0, 1, 0) })
+        yield* monitoring.labels({
+          model: "flights",
+          predictionIds: odd.predictionIds,
+          times: odd.times,
+          labels: Int32Array.of(1, 0, 1, 0),
+        })
         const misses = yield* monitoring.worstMisses({ model: "flights", limit: 4 })
         expect(misses.map((m) => m.predictionId).sort()).toEqual([...odd.predictionIds].sort())
         expect(Object.getPrototypeOf({})).toBe(Object.prototype)

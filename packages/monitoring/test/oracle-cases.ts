@@ -8,8 +8,7 @@ import { Distance, Distribution, HypothesisTest, Metric, Multiplicity } from "..
 import { random } from "../src/internal/random.ts"
 
 const next = random(11)
-const normal = (): number =>
-  Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next())
+const normal = (): number => Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next())
 const sample = (n: number, shift = 0, digits = 15): Array<number> =>
   Array.from({ length: n }, () => Number((normal() + shift).toFixed(digits)))
 
@@ -38,9 +37,27 @@ export const requests = () => {
     { do: "ks", a: sample(37), b: sample(37) },
     { do: "ks", a: sample(300), b: sample(200, 1.5) },
     { do: "ks", a: sample(500, 0, 1), b: sample(400, 0.2, 1) },
-    { do: "chi2", table: [[10, 10, 20], [20, 20, 20]] },
-    { do: "chi2", table: [[12, 5], [7, 9]] },
-    { do: "chi2", table: [[1000, 1200, 31, 4], [900, 1500, 12, 9]] },
+    {
+      do: "chi2",
+      table: [
+        [10, 10, 20],
+        [20, 20, 20],
+      ],
+    },
+    {
+      do: "chi2",
+      table: [
+        [12, 5],
+        [7, 9],
+      ],
+    },
+    {
+      do: "chi2",
+      table: [
+        [1000, 1200, 31, 4],
+        [900, 1500, 12, 9],
+      ],
+    },
     { do: "js", a: [10, 0, 5, 2], b: [1, 4, 5, 0] },
     { do: "adjust", p: Array.from({ length: 40 }, () => next() ** 3) },
     { do: "metrics", labels, scores: scored(1.5, 12) },
@@ -53,7 +70,10 @@ export const requests = () => {
 /** Relative difference at most `tolerance` (absolute below 1e-300). */
 const close = (ours: number, theirs: number, tolerance: number, what: string): void => {
   const scale = Math.max(Math.abs(theirs), 1e-300)
-  expect(Math.abs(ours - theirs) / scale, `${what}: ours ${ours}, theirs ${theirs}`).toBeLessThanOrEqual(tolerance)
+  expect(
+    Math.abs(ours - theirs) / scale,
+    `${what}: ours ${ours}, theirs ${theirs}`,
+  ).toBeLessThanOrEqual(tolerance)
 }
 
 type Request = ReturnType<typeof requests>[number]
@@ -79,7 +99,12 @@ export const compare = (request: Request, answer: unknown): void => {
               : name === "student"
                 ? Distribution.studentSf(x, dof)
                 : Distribution.kolmogorovSf(x)
-        close(ours, at(answer, i), name === "student" && dof > 1e5 ? 1e-10 : 1e-12, `${name}(${x}, ${dof})`)
+        close(
+          ours,
+          at(answer, i),
+          name === "student" && dof > 1e5 ? 1e-10 : 1e-12,
+          `${name}(${x}, ${dof})`,
+        )
       })
       return
     }
@@ -95,7 +120,10 @@ export const compare = (request: Request, answer: unknown): void => {
       return
     }
     case "chi2": {
-      for (const [name, yates] of [["yates", true], ["plain", false]] as const) {
+      for (const [name, yates] of [
+        ["yates", true],
+        ["plain", false],
+      ] as const) {
         const ours = HypothesisTest.chiSquare(request.table, { yates })
         close(ours.statistic, at(answer, name, 0), 1e-12, "chi-square")
         close(ours.pValue, at(answer, name, 1), 1e-11, "p")
@@ -116,7 +144,12 @@ export const compare = (request: Request, answer: unknown): void => {
     case "metrics": {
       const decisions = Metric.confusion(request.labels, request.scores)
       close(Metric.auc(request.labels, request.scores), at(answer, "auc"), 1e-12, "auc")
-      close(Metric.logLoss(request.labels, request.scores), at(answer, "logLoss"), 1e-12, "log loss")
+      close(
+        Metric.logLoss(request.labels, request.scores),
+        at(answer, "logLoss"),
+        1e-12,
+        "log loss",
+      )
       close(Metric.brier(request.labels, request.scores), at(answer, "brier"), 1e-12, "brier")
       close(Metric.accuracy(decisions), at(answer, "accuracy"), 1e-12, "accuracy")
       close(Metric.precision(decisions), at(answer, "precision"), 1e-12, "precision")

@@ -67,7 +67,13 @@ describe("quantile sketch", () => {
 
 describe("merge", () => {
   const part = fc.record({
-    x: fc.array(fc.oneof(fc.double({ min: -1e6, max: 1e6, noNaN: true }), fc.constantFrom(Number.NaN, Infinity)), { maxLength: 40 }),
+    x: fc.array(
+      fc.oneof(
+        fc.double({ min: -1e6, max: 1e6, noNaN: true }),
+        fc.constantFrom(Number.NaN, Infinity),
+      ),
+      { maxLength: 40 },
+    ),
     seed: fc.nat(),
   })
   const profileOf = ({ x, seed }: { x: ReadonlyArray<number>; seed: number }) => {
@@ -87,7 +93,13 @@ describe("merge", () => {
           expect(other.rows).toBe(left.rows)
           expect(other.columns["origin"]).toEqual(left.columns["origin"])
           const [m, n] = [numeric(left, "x"), numeric(other, "x")]
-          expect([n.count, n.missing, n.infinite, n.min, n.max]).toEqual([m.count, m.missing, m.infinite, m.min, m.max])
+          expect([n.count, n.missing, n.infinite, n.min, n.max]).toEqual([
+            m.count,
+            m.missing,
+            m.infinite,
+            m.min,
+            m.max,
+          ])
           expect(n.sketch.levels).toEqual(m.sketch.levels)
           expect(Math.abs(n.mean - m.mean)).toBeLessThanOrEqual(1e-9 * (1 + Math.abs(m.mean)))
           expect(Math.abs(n.m2 - m.m2)).toBeLessThanOrEqual(1e-9 * (1 + m.m2))
@@ -107,8 +119,12 @@ describe("merge", () => {
 
   it("refuses a column that changed its type and sketches of different size", () => {
     const x = Profile.ofColumns({ x: Float64Array.of(1) })
-    expect(() => Profile.merge(x, Profile.ofColumns({ x: ["a"] }))).toThrow(/was numeric and is now categorical/)
-    expect(() => Profile.merge(x, Profile.ofColumns({ x: Float64Array.of(1) }, { k: 64 }))).toThrow(/1024 and 64/)
+    expect(() => Profile.merge(x, Profile.ofColumns({ x: ["a"] }))).toThrow(
+      /was numeric and is now categorical/,
+    )
+    expect(() => Profile.merge(x, Profile.ofColumns({ x: Float64Array.of(1) }, { k: 64 }))).toThrow(
+      /1024 and 64/,
+    )
   })
 
   it("bounds the categories it keeps and still counts every row", () => {
@@ -124,7 +140,9 @@ describe("merge", () => {
 describe("JSON", () => {
   it("survives a round trip", async () => {
     const profile = Profile.ofColumns({ x: uniform(5000, 2), y: ["a", null] })
-    expect(await Effect.runPromise(Profile.decode(JSON.parse(JSON.stringify(profile))))).toEqual(profile)
+    expect(await Effect.runPromise(Profile.decode(JSON.parse(JSON.stringify(profile))))).toEqual(
+      profile,
+    )
   })
 
   it("refuses other versions, wrong counts and damaged sketches", async () => {
@@ -134,7 +152,10 @@ describe("JSON", () => {
       expect(error.code).toBe("MonitoringError.InvalidInput")
     }
     const x = numeric(profile, "x")
-    const damaged = { ...profile, columns: { x: { ...x, sketch: { ...x.sketch, levels: ["AAAA"] } } } }
+    const damaged = {
+      ...profile,
+      columns: { x: { ...x, sketch: { ...x.sketch, levels: ["AAAA"] } } },
+    }
     expect(() => Profile.quantile(damaged, "x", 0.5)).toThrow(/damaged/)
     expect(() => Profile.quantile(profile, "toString", 0.5)).toThrow(/no numeric column 'toString'/)
   })
@@ -154,7 +175,13 @@ describe("datasets", () => {
       }),
     )
     expect(profile.rows).toBe(3)
-    expect(numeric(profile, "delay")).toMatchObject({ count: 2, missing: 1, mean: 2, min: 1, max: 3 })
+    expect(numeric(profile, "delay")).toMatchObject({
+      count: 2,
+      missing: 1,
+      mean: 2,
+      min: 1,
+      max: 3,
+    })
     expect(profile.columns["origin"]).toMatchObject({ values: [["SFO", 2]], missing: 1 })
     expect(numeric(profile, "late").mean).toBeCloseTo(2 / 3)
     expect(numeric(profile, "at").max).toBe(2e6)
@@ -209,6 +236,10 @@ describe("drift", () => {
   it("takes a column that is now all missing for drifted", () => {
     const a = Profile.ofColumns({ x: uniform(100, 1) })
     const b = Profile.ofColumns({ x: new Float64Array(100).fill(Number.NaN) })
-    expect(Drift.compare(a, b).columns[0]).toMatchObject({ drifted: true, distance: 1, missing: [0, 1] })
+    expect(Drift.compare(a, b).columns[0]).toMatchObject({
+      drifted: true,
+      distance: 1,
+      missing: [0, 1],
+    })
   })
 })

@@ -44,7 +44,9 @@ describe("the Promise face", () => {
       expect(found).toMatchObject({ bad: true, value: 0 })
       expect(fired).toEqual(["monitoring/labels/1970-01-01T00:00:00Z"])
       expect(await monitoring.models()).toHaveLength(1)
-      await expect(monitoring.performance({ model: "x", by: "all" })).rejects.toBeInstanceOf(MonitoringError)
+      await expect(monitoring.performance({ model: "x", by: "all" })).rejects.toBeInstanceOf(
+        MonitoringError,
+      )
     } finally {
       rmSync(folder, { recursive: true, force: true })
     }

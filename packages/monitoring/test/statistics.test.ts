@@ -55,7 +55,9 @@ describe("calibration", () => {
 })
 
 describe("laws", () => {
-  const counts = fc.array(fc.nat(1000), { minLength: 2, maxLength: 12 }).filter((c) => c.some((x) => x > 0))
+  const counts = fc
+    .array(fc.nat(1000), { minLength: 2, maxLength: 12 })
+    .filter((c) => c.some((x) => x > 0))
   it("distances are zero on themselves, symmetric and bounded", () => {
     fc.assert(
       fc.property(counts, counts, (a, b) => {
@@ -97,7 +99,12 @@ describe("laws", () => {
         fc.pre(labels.includes(0) && labels.includes(1))
         const scores = rows.map(([, s]) => s)
         const auc = Metric.auc(labels, scores)
-        expect(Metric.auc(labels, scores.map((s) => -s))).toBeCloseTo(1 - auc, 12)
+        expect(
+          Metric.auc(
+            labels,
+            scores.map((s) => -s),
+          ),
+        ).toBeCloseTo(1 - auc, 12)
       }),
     )
   })
@@ -120,11 +127,16 @@ describe("laws", () => {
 
 describe("bad input", () => {
   const refused = (run: () => unknown, message: RegExp) =>
-    expect(run).toThrowError(expect.objectContaining({ _tag: "MonitoringError", message: expect.stringMatching(message) }))
+    expect(run).toThrowError(
+      expect.objectContaining({ _tag: "MonitoringError", message: expect.stringMatching(message) }),
+    )
 
   it("names the value and the rule", () => {
     refused(() => HypothesisTest.ksTwoSample(new Float64Array(0), Float64Array.of(1)), /a is empty/)
-    refused(() => HypothesisTest.ksTwoSample(Float64Array.of(1, Number.NaN), Float64Array.of(1)), /NaN/)
+    refused(
+      () => HypothesisTest.ksTwoSample(Float64Array.of(1, Number.NaN), Float64Array.of(1)),
+      /NaN/,
+    )
     refused(() => Distance.psi([1, 2], [1]), /2 bins and current 1/)
     refused(() => Distance.psi([0, 0], [1, 1]), /reference is empty/)
     refused(() => Distance.jensenShannon([1, Number.NaN], [1, 1]), /reference\[1\] is NaN/)
@@ -133,9 +145,19 @@ describe("bad input", () => {
     refused(() => Metric.auc([0, 2], [0.1, 0.2]), /labels\[1\] is 2/)
     refused(() => Metric.auc([0, 1], [0.1, Number.NaN]), /scores\[1\] is NaN/)
     refused(() => Metric.logLoss([0, 1], [0.1, 1.2]), /scores\[1\] is 1.2/)
-    refused(() => HypothesisTest.chiSquare([[1, -1], [1, 1]]), /table\[0\]\[1\] is -1/)
+    refused(
+      () =>
+        HypothesisTest.chiSquare([
+          [1, -1],
+          [1, 1],
+        ]),
+      /table\[0\]\[1\] is -1/,
+    )
     refused(() => HypothesisTest.deLong([1, 1], [0.1, 0.2], [0.1, 0.2]), /both classes/)
-    refused(() => HypothesisTest.pairedBootstrap(new Float64Array(0), { seed: 1 }), /at least one row/)
+    refused(
+      () => HypothesisTest.pairedBootstrap(new Float64Array(0), { seed: 1 }),
+      /at least one row/,
+    )
     refused(() => Distribution.chiSquareSf(-1, 2), /x >= 0/)
   })
 

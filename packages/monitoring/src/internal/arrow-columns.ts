@@ -13,16 +13,17 @@ const isText = (type: Arrow.DataType): boolean => {
   return Arrow.DataType.isUtf8(plain) || Arrow.DataType.isLargeUtf8(plain)
 }
 
-const read = (
-  table: Arrow.Table,
-  name: string,
-): Effect.Effect<Column, Dataset.DatasetError> => {
+const read = (table: Arrow.Table, name: string): Effect.Effect<Column, Dataset.DatasetError> => {
   const type: Arrow.DataType | undefined = table.schema.fields.find((f) => f.name === name)?.type
   if (type !== undefined && isText(type)) return Dataset.strings(table, name)
   if (type !== undefined && (Arrow.DataType.isTimestamp(type) || Arrow.DataType.isDate(type))) {
     return Dataset.micros(table, name)
   }
-  if (type !== undefined && Arrow.DataType.isFloat(type) && type.precision === Arrow.Precision.SINGLE) {
+  if (
+    type !== undefined &&
+    Arrow.DataType.isFloat(type) &&
+    type.precision === Arrow.Precision.SINGLE
+  ) {
     return Dataset.float32(table, name)
   }
   return Dataset.float64(table, name)
@@ -35,7 +36,9 @@ export const readColumns = (
 ): Effect.Effect<Record<string, Column>, Dataset.DatasetError> => {
   const table = new Arrow.Table(batch.schema, [batch])
   return Effect.map(
-    Effect.forEach(names, (name) => Effect.map(read(table, name), (column) => [name, column] as const)),
+    Effect.forEach(names, (name) =>
+      Effect.map(read(table, name), (column) => [name, column] as const),
+    ),
     (entries) => Object.fromEntries(entries),
   )
 }

@@ -23,12 +23,20 @@ const checkText = (value: unknown, field: string): void => {
   }
 }
 
-const checkIds = (batch: { readonly model: string; readonly predictionIds: ReadonlyArray<string>; readonly times: Float64Array }): void => {
+const checkIds = (batch: {
+  readonly model: string
+  readonly predictionIds: ReadonlyArray<string>
+  readonly times: Float64Array
+}): void => {
   checkText(batch.model, "model")
   const ids = batch.predictionIds
   const rows = ids.length
   if (rows > maxBatch) {
-    refuse(`the batch has ${rows} rows, at most ${maxBatch} fit; send it in parts`, "predictionIds", "TooLarge")
+    refuse(
+      `the batch has ${rows} rows, at most ${maxBatch} fit; send it in parts`,
+      "predictionIds",
+      "TooLarge",
+    )
   }
   if (!(batch.times instanceof Float64Array) || batch.times.length !== rows) {
     refuse(`times must be a Float64Array with one value for each of the ${rows} ids`, "times")
@@ -36,7 +44,10 @@ const checkIds = (batch: { readonly model: string; readonly predictionIds: Reado
   for (let i = 0; i < rows; i++) {
     const id = ids[i]
     if (typeof id !== "string" || id === "" || id.length > maxText) {
-      refuse(`predictionIds[${i}] must be a string of 1 to ${maxText} characters`, `predictionIds[${i}]`)
+      refuse(
+        `predictionIds[${i}] must be a string of 1 to ${maxText} characters`,
+        `predictionIds[${i}]`,
+      )
     }
     if (!Number.isSafeInteger(batch.times[i])) {
       refuse(
@@ -53,14 +64,18 @@ const checkColumn = (column: Column, rows: number, field: string): void => {
     column instanceof Float64Array ||
     column instanceof Int32Array ||
     Array.isArray(column)
-  if (!known) refuse(`${field} must be a Float32Array, Float64Array, Int32Array or array of strings`, field)
+  if (!known)
+    refuse(`${field} must be a Float32Array, Float64Array, Int32Array or array of strings`, field)
   if (column.length !== rows) {
     refuse(`${field} has ${column.length} values for ${rows} ids; give one for each`, field)
   }
   if (!Array.isArray(column)) return
   column.forEach((value: unknown, i) => {
     if (value !== null && (typeof value !== "string" || value.length > maxText)) {
-      refuse(`${field}[${i}] must be null or a string of at most ${maxText} characters`, `${field}[${i}]`)
+      refuse(
+        `${field}[${i}] must be null or a string of at most ${maxText} characters`,
+        `${field}[${i}]`,
+      )
     }
   })
 }

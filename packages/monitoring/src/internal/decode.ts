@@ -17,7 +17,11 @@ export const decoder = <S extends Schema.Decoder<unknown>>(
     decode(input).pipe(
       Effect.mapError(
         (cause) =>
-          new MonitoringError({ reason: "InvalidInput", message: `this is no ${what}: ${cause.message}`, cause }),
+          new MonitoringError({
+            reason: "InvalidInput",
+            message: `this is no ${what}: ${cause.message}`,
+            cause,
+          }),
       ),
     )
 }

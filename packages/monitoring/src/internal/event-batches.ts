@@ -11,7 +11,8 @@ import type { Column } from "./column-state.ts"
 /** ISO 8601 in JSON. */
 export const Instant = Schema.String.check(
   Schema.makeFilter(
-    (text: string) => Timestamp.fromIso(text) !== undefined || "an instant is ISO 8601, e.g. 2001-06-01T00:00:00Z",
+    (text: string) =>
+      Timestamp.fromIso(text) !== undefined || "an instant is ISO 8601, e.g. 2001-06-01T00:00:00Z",
   ),
 )
 
@@ -31,7 +32,8 @@ type Value = typeof PredictionEvent.Value.Type
 
 const toColumn = (values: ReadonlyArray<Value>, field: string): Column => {
   const isText = values.some((value) => typeof value === "string")
-  if (!isText) return Float64Array.from(values, (value) => (value === null ? Number.NaN : Number(value)))
+  if (!isText)
+    return Float64Array.from(values, (value) => (value === null ? Number.NaN : Number(value)))
   return values.map((value) => {
     if (value === null || typeof value === "string") return value
     throw new MonitoringError({
@@ -59,7 +61,10 @@ const columns = (
   )
 }
 
-const groups = <A>(items: ReadonlyArray<A>, key: (item: A) => string): ReadonlyArray<ReadonlyArray<A>> => {
+const groups = <A>(
+  items: ReadonlyArray<A>,
+  key: (item: A) => string,
+): ReadonlyArray<ReadonlyArray<A>> => {
   const out = new Map<string, Array<A>>()
   for (const item of items) {
     const name = key(item)
@@ -77,20 +82,28 @@ const times = (events: ReadonlyArray<{ readonly time: string }>): Float64Array =
 export const predictionBatches = (
   body: typeof Predictions.Type,
 ): ReadonlyArray<PredictionEvent.PredictionBatch> =>
-  groups(body.predictions, (event) => JSON.stringify([event.model, event.version])).map((events) => {
-    const names = new Set(events.flatMap((event) => Object.keys(event.segments ?? {})))
-    return {
-      model: events[0]?.model ?? "",
-      version: events[0]?.version ?? "",
-      predictionIds: events.map((event) => event.predictionId),
-      times: times(events),
-      features: columns(events.map((event) => event.features), "features"),
-      outputs: columns(events.map((event) => event.outputs), "outputs"),
-      segments: Object.fromEntries(
-        [...names].map((name) => [name, events.map((event) => event.segments?.[name] ?? "")]),
-      ),
-    }
-  })
+  groups(body.predictions, (event) => JSON.stringify([event.model, event.version])).map(
+    (events) => {
+      const names = new Set(events.flatMap((event) => Object.keys(event.segments ?? {})))
+      return {
+        model: events[0]?.model ?? "",
+        version: events[0]?.version ?? "",
+        predictionIds: events.map((event) => event.predictionId),
+        times: times(events),
+        features: columns(
+          events.map((event) => event.features),
+          "features",
+        ),
+        outputs: columns(
+          events.map((event) => event.outputs),
+          "outputs",
+        ),
+        segments: Object.fromEntries(
+          [...names].map((name) => [name, events.map((event) => event.segments?.[name] ?? "")]),
+        ),
+      }
+    },
+  )
 
 /** One batch for each model. Throws `MonitoringError`. */
 export const labelBatches = (body: typeof Labels.Type): ReadonlyArray<PredictionEvent.LabelBatch> =>
@@ -98,5 +111,8 @@ export const labelBatches = (body: typeof Labels.Type): ReadonlyArray<Prediction
     model: events[0]?.model ?? "",
     predictionIds: events.map((event) => event.predictionId),
     times: times(events),
-    labels: toColumn(events.map((event) => event.label), "label"),
+    labels: toColumn(
+      events.map((event) => event.label),
+      "label",
+    ),
   }))

@@ -50,13 +50,15 @@ export const groupCommit = <Item extends { readonly rows: number }, E>(
         if (mine.exit !== undefined) return mine.exit
         return Effect.andThen(commit(take()), untilMine)
       })
-      return turn.withPermits(1)(Effect.uninterruptible(untilMine)).pipe(
-        Effect.onInterrupt(() =>
-          Effect.sync(() => {
-            const at = waiting.indexOf(mine)
-            if (at >= 0) waiting.splice(at, 1)
-          }),
-        ),
-      )
+      return turn
+        .withPermits(1)(Effect.uninterruptible(untilMine))
+        .pipe(
+          Effect.onInterrupt(() =>
+            Effect.sync(() => {
+              const at = waiting.indexOf(mine)
+              if (at >= 0) waiting.splice(at, 1)
+            }),
+          ),
+        )
     })
 }

@@ -60,7 +60,9 @@ interface Labels {
 const failed = (cause: unknown): SinkError => {
   if (cause instanceof SinkError) return cause
   const database = cause instanceof Database.DatabaseError ? cause : undefined
-  const retry = database !== undefined && ["Unavailable", "Timeout", "Conflict", "OutOfSpace"].includes(database.reason)
+  const retry =
+    database !== undefined &&
+    ["Unavailable", "Timeout", "Conflict", "OutOfSpace"].includes(database.reason)
   return new SinkError({
     reason: retry ? "Unavailable" : "Internal",
     message: `nothing of this batch was recorded: ${database?.message ?? String(cause)}. Sending it again is safe.`,
@@ -84,7 +86,10 @@ const layoutOf = (batch: PredictionEvent.PredictionBatch): string =>
   JSON.stringify([
     batch.version,
     ...[batch.features, batch.outputs, batch.segments ?? {}].map((group) =>
-      Object.entries(group).map(([name, column]) => [name, Array.isArray(column) ? "text" : column.constructor.name]),
+      Object.entries(group).map(([name, column]) => [
+        name,
+        Array.isArray(column) ? "text" : column.constructor.name,
+      ]),
     ),
   ])
 
@@ -101,7 +106,9 @@ const pickRows = (column: Column, kept: Kept): Column =>
 /** One chunk from batches of the same layout. */
 const chunkOf = (kept: ReadonlyArray<Kept>) => {
   const merge = (columns: (each: Kept) => ReadonlyArray<readonly [string, Column]>) => {
-    const parts = kept.map((each) => columns(each).map(([name, c]) => [name, pickRows(c, each)] as const))
+    const parts = kept.map((each) =>
+      columns(each).map(([name, c]) => [name, pickRows(c, each)] as const),
+    )
     return (parts[0] ?? []).map(
       ([name], i) => [name, concat(parts.map((part) => part[i]?.[1] ?? []))] as const,
     )
@@ -144,7 +151,10 @@ const newRows = (state: ModelState, keys: Fingerprints): Int32Array | "all" | "n
 }
 
 /** The writer of one database. */
-export const makeIngest = (db: Database.Database["Service"], options: IngestOptions): PredictionSink.PredictionSink["Service"] => {
+export const makeIngest = (
+  db: Database.Database["Service"],
+  options: IngestOptions,
+): PredictionSink.PredictionSink["Service"] => {
   const build = db.build<Tables>()
   const states = new Map<string, ModelState>()
 
@@ -162,7 +172,11 @@ export const makeIngest = (db: Database.Database["Service"], options: IngestOpti
     const row = yield* db.first(
       build.selectFrom("monitoring_model").select("salt").where("name", "=", model),
     )
-    const state: ModelState = { salt: row?.salt ?? salt, seq: 0, recent: new RecentIds(options.horizon) }
+    const state: ModelState = {
+      salt: row?.salt ?? salt,
+      seq: 0,
+      recent: new RecentIds(options.horizon),
+    }
     states.set(model, state)
     return state
   })
@@ -222,7 +236,10 @@ export const makeIngest = (db: Database.Database["Service"], options: IngestOpti
     state.seq = to
   })
 
-  const writeModel = Effect.fnUntraced(function* (model: string, items: ReadonlyArray<Predictions>) {
+  const writeModel = Effect.fnUntraced(function* (
+    model: string,
+    items: ReadonlyArray<Predictions>,
+  ) {
     const state = yield* ensureModel(model)
     const row = yield* nextSeq(model, "predictions")
     const seq = row?.predictions ?? 0
@@ -249,8 +266,14 @@ export const makeIngest = (db: Database.Database["Service"], options: IngestOpti
         data.push({ model, seq, part, kind, data: bytes })
       }
     }
-    yield* db.insertMany("monitoring_chunk", chunks.map((row) => ({ ...row })))
-    yield* db.insertMany("monitoring_chunk_data", data.map((row) => ({ ...row })))
+    yield* db.insertMany(
+      "monitoring_chunk",
+      chunks.map((row) => ({ ...row })),
+    )
+    yield* db.insertMany(
+      "monitoring_chunk_data",
+      data.map((row) => ({ ...row })),
+    )
     const recorded = chunks.reduce((sum, chunk) => sum + chunk.rows, 0)
     yield* db.onCommit(count(predictionCounter, model, recorded))
   })
@@ -330,10 +353,14 @@ export const makeIngest = (db: Database.Database["Service"], options: IngestOpti
     )
   }, groupRows)
 
-  const checked = <B extends { readonly predictionIds: ReadonlyArray<string> }>(
-    check: (batch: B) => void,
-    submit: (item: { readonly rows: number; readonly batch: B }) => Effect.Effect<void, SinkError>,
-  ) =>
+  const checked =
+    <B extends { readonly predictionIds: ReadonlyArray<string> }>(
+      check: (batch: B) => void,
+      submit: (item: {
+        readonly rows: number
+        readonly batch: B
+      }) => Effect.Effect<void, SinkError>,
+    ) =>
     (batch: B): Effect.Effect<void, SinkError> =>
       Effect.suspend(() => {
         try {

@@ -57,7 +57,12 @@ const drift = Effect.fnUntraced(function* (
     return {
       from: window.from,
       samples: report.rows[1],
-      value: when.kind === "drift-share" ? report.share : column === undefined ? null : column[when.measure],
+      value:
+        when.kind === "drift-share"
+          ? report.share
+          : column === undefined
+            ? null
+            : column[when.measure],
       detail:
         when.kind === "drift-share"
           ? `drifted: ${drifted.join(", ") || "none"} of ${report.columns.length} features`
@@ -108,7 +113,11 @@ const performance = Effect.fnUntraced(function* (
   })
 })
 
-const coverage = Effect.fnUntraced(function* (monitoring: Service, rule: Rule, span: Window.Window) {
+const coverage = Effect.fnUntraced(function* (
+  monitoring: Service,
+  rule: Rule,
+  span: Window.Window,
+) {
   const rows = yield* monitoring.performance({
     model: rule.model,
     ...versionOf(rule),
@@ -141,12 +150,12 @@ export const measureRule: (
   const newest = windows[0] ?? window
   const span = { from: windows[windows.length - 1]?.from ?? newest.from, to: newest.to }
   const { when } = rule
-  const measuring: Effect.Effect<ReadonlyArray<Measured>, MonitoringError> =
-    when.kind === "performance-drop"
-      ? performance(monitoring, rule, when, span)
-      : when.kind === "label-coverage"
-        ? coverage(monitoring, rule, span)
-        : drift(monitoring, rule, when, span)
+  const measuring: Effect.Effect<ReadonlyArray<Measured>, MonitoringError> = when.kind ===
+  "performance-drop"
+    ? performance(monitoring, rule, when, span)
+    : when.kind === "label-coverage"
+      ? coverage(monitoring, rule, span)
+      : drift(monitoring, rule, when, span)
   // A model without predictions yet is nothing to alarm anybody about.
   const measured = yield* measuring.pipe(
     Effect.catchIf(

@@ -38,7 +38,11 @@ interface Candidate {
 const plain = (value: number | string | null | undefined): number | string | null =>
   value === undefined || (typeof value === "number" && Number.isNaN(value)) ? null : value
 
-const record = (columns: ReadonlyMap<string, ArrayLike<number | string | null>>, row: number, prefix = "") =>
+const record = (
+  columns: ReadonlyMap<string, ArrayLike<number | string | null>>,
+  row: number,
+  prefix = "",
+) =>
   Object.fromEntries(
     [...columns]
       .filter(([name]) => name.startsWith(prefix))
@@ -92,11 +96,14 @@ export const worstMisses = (
       }
     })
     shrink()
-    const touched = [...new Set(kept.map((c) => c.chunk))].sort((x, y) => x.seq - y.seq || x.part - y.part)
+    const touched = [...new Set(kept.map((c) => c.chunk))].sort(
+      (x, y) => x.seq - y.seq || x.part - y.part,
+    )
     const made = new Map<Candidate, Omit<Miss, "predictionId" | "features">>()
     const features = new Map<Candidate, Miss["features"]>()
     const ids = new Map<Candidate, string>()
-    const of = (chunk: Chunk) => kept.filter((c) => c.chunk.seq === chunk.seq && c.chunk.part === chunk.part)
+    const of = (chunk: Chunk) =>
+      kept.filter((c) => c.chunk.seq === chunk.seq && c.chunk.part === chunk.part)
     yield* scan.each(touched, "score", (chunk, data) => {
       const columns = unpack(data)
       const times = columns.get("k:time") as Float64Array

@@ -33,7 +33,11 @@ export interface Graph {
 }
 
 const corrupt = (why: string): MonitoringError =>
-  new MonitoringError({ reason: "Corrupt", message: `the ONNX file cannot be read: ${why}`, field: "package" })
+  new MonitoringError({
+    reason: "Corrupt",
+    message: `the ONNX file cannot be read: ${why}`,
+    field: "package",
+  })
 
 interface Field {
   readonly number: number
@@ -85,7 +89,8 @@ function* fields(bytes: Uint8Array): Generator<Field> {
   }
 }
 
-const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+const viewOf = (bytes: Uint8Array): DataView =>
+  new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 const floats = (bytes: Uint8Array): Array<number> => {
   const data = viewOf(bytes)
@@ -100,7 +105,7 @@ const doubles = (bytes: Uint8Array): Array<number> => {
 const integers = (field: Field): Array<number> => {
   if (field.wire === 0) return [field.value]
   const out: Array<number> = []
-  for (let at = 0; at < field.bytes.length; ) {
+  for (let at = 0; at < field.bytes.length;) {
     const [value, next] = varint(field.bytes, at)
     out.push(value)
     at = next
@@ -127,7 +132,9 @@ const raw = (bytes: Uint8Array, type: number): Array<number> => {
     case 6:
       return Array.from({ length: bytes.length >> 2 }, (_, i) => data.getInt32(i * 4, true))
     case 7:
-      return Array.from({ length: bytes.length >> 3 }, (_, i) => Number(data.getBigInt64(i * 8, true)))
+      return Array.from({ length: bytes.length >> 3 }, (_, i) =>
+        Number(data.getBigInt64(i * 8, true)),
+      )
     default:
       return []
   }
@@ -164,8 +171,10 @@ const attribute = (bytes: Uint8Array): readonly [string, Attribute] => {
   const strings: Array<string> = []
   for (const field of fields(bytes)) {
     if (field.number === 1) name = decoder.decode(field.bytes)
-    else if (field.number === 2 || field.number === 7) push(numbers as Array<number>, floats(field.bytes))
-    else if (field.number === 3 || field.number === 8) push(numbers as Array<number>, integers(field))
+    else if (field.number === 2 || field.number === 7)
+      push(numbers as Array<number>, floats(field.bytes))
+    else if (field.number === 3 || field.number === 8)
+      push(numbers as Array<number>, integers(field))
     else if (field.number === 4 || field.number === 9) strings.push(decoder.decode(field.bytes))
     else if (field.number === 5) numbers = Array.from(tensor(field.bytes).numbers)
   }

@@ -61,7 +61,13 @@ export const pack = (columns: ReadonlyArray<readonly [string, Column]>): Uint8Ar
     const type = typeOf(column)
     const text = Array.isArray(column) ? encodeText(column) : undefined
     const body = text?.codes ?? (column as Float32Array | Float64Array | Int32Array)
-    entries.push({ name, type, offset, length: column.length, ...(text ? { values: text.values } : {}) })
+    entries.push({
+      name,
+      type,
+      offset,
+      length: column.length,
+      ...(text ? { values: text.values } : {}),
+    })
     bodies.push(body)
     offset += align(body.byteLength)
   }
@@ -107,7 +113,8 @@ export const unpack = (
   for (const { name, type, offset, length, values } of entries) {
     if (!wanted(name)) continue
     const at = start + offset
-    if (at + length * (type === "f64" ? 8 : 4) > bytes.byteOffset + bytes.length) throw corrupt("cut off")
+    if (at + length * (type === "f64" ? 8 : 4) > bytes.byteOffset + bytes.length)
+      throw corrupt("cut off")
     if (type === "f32") out.set(name, new Float32Array(bytes.buffer, at, length))
     else if (type === "f64") out.set(name, new Float64Array(bytes.buffer, at, length))
     else if (type === "i32") out.set(name, new Int32Array(bytes.buffer, at, length))

@@ -98,7 +98,9 @@ export const performance = (
     })
     const ordered = [...groups.values()]
       .flatMap((segments) => [...segments.values()])
-      .sort((x, y) => x.window.from - y.window.from || ((x.segment ?? "") < (y.segment ?? "") ? -1 : 1))
+      .sort(
+        (x, y) => x.window.from - y.window.from || ((x.segment ?? "") < (y.segment ?? "") ? -1 : 1),
+      )
     const names = Performance.metricsOf(request)
     const rows: Array<Performance.Row> = []
     for (const group of ordered) {

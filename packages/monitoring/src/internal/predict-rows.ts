@@ -35,7 +35,10 @@ const typedColumn = (
     case "BOOL":
       return Uint8Array.from(column)
     default:
-      throw invalid(`input '${name}' is ${datatype}; numeric features can fill FP32, FP64, INT32, INT64 and BOOL`, name)
+      throw invalid(
+        `input '${name}' is ${datatype}; numeric features can fill FP32, FP64, INT32, INT64 and BOOL`,
+        name,
+      )
   }
 }
 
@@ -62,7 +65,14 @@ export const tensorsOf = (
       if (names === undefined) {
         const column = columnOf(columns, input.name).subarray(from, to)
         const shape = input.shape.length > 1 ? [rows, 1] : [rows]
-        return [input.name, { datatype: input.datatype, shape, data: typedColumn(input.datatype, column, input.name) }]
+        return [
+          input.name,
+          {
+            datatype: input.datatype,
+            shape,
+            data: typedColumn(input.datatype, column, input.name),
+          },
+        ]
       }
       const data = new Float64Array(rows * names.length)
       names.forEach((name, j) => {
@@ -71,7 +81,11 @@ export const tensorsOf = (
       })
       return [
         input.name,
-        { datatype: input.datatype, shape: [rows, names.length], data: typedColumn(input.datatype, data, input.name) },
+        {
+          datatype: input.datatype,
+          shape: [rows, names.length],
+          data: typedColumn(input.datatype, data, input.name),
+        },
       ]
     }),
   )
@@ -93,7 +107,9 @@ export const scoresOf = (name: string, tensor: DataType.Tensor, rows: number): F
 
 /** The output that holds the score: the one named, or the first float one. */
 export const scoreOutput = (signature: Signature.Signature, wanted: string | undefined): string => {
-  const floats = signature.outputs.filter((output) => output.datatype === "FP32" || output.datatype === "FP64")
+  const floats = signature.outputs.filter(
+    (output) => output.datatype === "FP32" || output.datatype === "FP64",
+  )
   const pick = wanted === undefined ? floats[0] : floats.find((output) => output.name === wanted)
   if (pick !== undefined) return pick.name
   throw invalid(

@@ -53,7 +53,8 @@ const walkPlan = (width: number, background: Matrix, evaluations: number, seed: 
       orders.forEach((order, walk) => {
         const from = walk * (width + 1)
         order.forEach((feature, step) => {
-          const gain = (predictions[from + step + 1] as number) - (predictions[from + step] as number)
+          const gain =
+            (predictions[from + step + 1] as number) - (predictions[from + step] as number)
           values[at + feature] = (values[at + feature] as number) + gain / walks
         })
       })
@@ -92,7 +93,8 @@ const exactPlan = (width: number, background: Matrix): Plan => {
       const mean = new Float64Array(sets)
       for (let b = 0; b < backgroundRows; b++) {
         for (let set = 0; set < sets; set++) {
-          mean[set] = (mean[set] as number) + (predictions[b * sets + set] as number) / backgroundRows
+          mean[set] =
+            (mean[set] as number) + (predictions[b * sets + set] as number) / backgroundRows
         }
       }
       for (let set = 0; set < sets; set++) {
@@ -108,7 +110,12 @@ const exactPlan = (width: number, background: Matrix): Plan => {
 }
 
 /** The evaluations that explain a row within a budget. */
-export const plan = (width: number, background: Matrix, evaluations: number, seed: number): Plan => {
+export const plan = (
+  width: number,
+  background: Matrix,
+  evaluations: number,
+  seed: number,
+): Plan => {
   const backgroundRows = background.data.length / width
   const exact = width <= 16 && 2 ** width * backgroundRows <= evaluations
   return exact ? exactPlan(width, background) : walkPlan(width, background, evaluations, seed)

@@ -28,7 +28,11 @@ export const toMonitoringError = (cause: unknown): MonitoringError => {
   if (cause instanceof MonitoringError) return cause
   if (cause instanceof Database.DatabaseError) {
     const retry = ["Unavailable", "Timeout", "Conflict", "OutOfSpace"].includes(cause.reason)
-    return new MonitoringError({ reason: retry ? "Unavailable" : "Internal", message: cause.message, cause })
+    return new MonitoringError({
+      reason: retry ? "Unavailable" : "Internal",
+      message: cause.message,
+      cause,
+    })
   }
   return new MonitoringError({
     reason: "Internal",
@@ -49,7 +53,10 @@ export const makeScan = (db: Database.Database["Service"]) => {
 
   /** Chunks that may hold such predictions; fails when the model is unknown. */
   const list = Effect.fnUntraced(function* (selection: Selection) {
-    let query = build.selectFrom("monitoring_chunk").selectAll().where("model", "=", selection.model)
+    let query = build
+      .selectFrom("monitoring_chunk")
+      .selectAll()
+      .where("model", "=", selection.model)
     if (selection.version !== undefined) query = query.where("version", "=", selection.version)
     if (selection.from !== undefined) query = query.where("max_time", ">=", selection.from)
     if (selection.to !== undefined) query = query.where("min_time", "<", selection.to)
@@ -75,7 +82,7 @@ export const makeScan = (db: Database.Database["Service"]) => {
     kind: "score" | "feature" | "id",
     visit: (chunk: Chunk, data: Uint8Array) => void,
   ) {
-    for (let start = 0; start < chunks.length; ) {
+    for (let start = 0; start < chunks.length;) {
       let end = start
       let rows = 0
       while (end < chunks.length && (end === start || rows < rowsAtOnce)) {
@@ -107,7 +114,12 @@ export const makeScan = (db: Database.Database["Service"]) => {
   }, Effect.mapError(toMonitoringError))
 
   let cached:
-    | { readonly model: string; seq: number; readonly labels: LabelTable; readonly codes: Map<string, number> }
+    | {
+        readonly model: string
+        seq: number
+        readonly labels: LabelTable
+        readonly codes: Map<string, number>
+      }
     | undefined
 
   /**
@@ -150,7 +162,11 @@ export const makeScan = (db: Database.Database["Service"]) => {
 /** Reads of one database. */
 export type Scan = ReturnType<typeof makeScan>
 
-const putLabels = (columns: Map<string, Column>, to: LabelTable, codes: Map<string, number>): void => {
+const putLabels = (
+  columns: Map<string, Column>,
+  to: LabelTable,
+  codes: Map<string, number>,
+): void => {
   const a = columns.get("k:a") as Int32Array
   const b = columns.get("k:b") as Int32Array
   const times = columns.get("k:time") as Float64Array
@@ -177,7 +193,10 @@ const putLabels = (columns: Map<string, Column>, to: LabelTable, codes: Map<stri
 }
 
 /** The numeric output to judge: the one named, the only one, or the usual names. */
-export const pickOutput = (columns: ReadonlyMap<string, Column>, wanted: string | undefined): string => {
+export const pickOutput = (
+  columns: ReadonlyMap<string, Column>,
+  wanted: string | undefined,
+): string => {
   const outputs = [...columns.keys()].filter((name) => name.startsWith("o:"))
   const numeric = outputs.filter((name) => !Array.isArray(columns.get(name)))
   const pick =

@@ -20,8 +20,7 @@ export const stirlingRest = (x: number): number => {
     (1 / 12 -
       r *
         (1 / 360 -
-          r *
-            (1 / 1260 - r * (1 / 1680 - r * (1 / 1188 - r * (691 / 360360 - r * (1 / 156))))))) /
+          r * (1 / 1260 - r * (1 / 1680 - r * (1 / 1188 - r * (691 / 360360 - r * (1 / 156))))))) /
     x
   )
 }
@@ -105,16 +104,11 @@ export const gammaP = (a: number, x: number): number => {
 }
 
 /** Complementary error function. */
-export const erfc = (x: number): number =>
-  x < 0 ? 2 - erfc(-x) : x === 0 ? 1 : gammaQ(0.5, x * x)
+export const erfc = (x: number): number => (x < 0 ? 2 - erfc(-x) : x === 0 ? 1 : gammaQ(0.5, x * x))
 
 /** ln Γ(a+b) - ln Γ(a) for a >= 10 without the cancellation of two large logarithms. */
 const logGammaRatio = (a: number, b: number): number =>
-  (a - 0.5) * Math.log1p(b / a) +
-  b * Math.log(a + b) -
-  b +
-  stirlingRest(a + b) -
-  stirlingRest(a)
+  (a - 0.5) * Math.log1p(b / a) + b * Math.log(a + b) - b + stirlingRest(a + b) - stirlingRest(a)
 
 const logBeta = (a: number, b: number): number => {
   const large = Math.max(a, b)

@@ -45,7 +45,11 @@ export const quadrature = (n: number): Quadrature => {
 }
 
 const passes = (tree: Tree, node: number, x: number): boolean => {
-  if (x !== x) return tree.missingTrue[node] === 1 || (tree.mode[node] === 5 && tree.value[node] === tree.value[node])
+  if (x !== x)
+    return (
+      tree.missingTrue[node] === 1 ||
+      (tree.mode[node] === 5 && tree.value[node] === tree.value[node])
+    )
   const value = tree.value[node] as number
   switch (tree.mode[node]) {
     case 0:
@@ -72,7 +76,10 @@ export interface Matrix {
 }
 
 /** Rows that reach each node and leaf. */
-export const coversOf = (tree: Tree, background: Matrix): { readonly node: Float64Array; readonly leaf: Float64Array } => {
+export const coversOf = (
+  tree: Tree,
+  background: Matrix,
+): { readonly node: Float64Array; readonly leaf: Float64Array } => {
   const node = new Float64Array(tree.feature.length)
   const leaf = new Float64Array(tree.leaf.length)
   const rows = background.data.length / background.width
@@ -97,9 +104,13 @@ interface Path {
   readonly questions: Int32Array
 }
 
-const pathsOf = (tree: Tree, covers: { readonly node: Float64Array; readonly leaf: Float64Array }): ReadonlyArray<Path> => {
+const pathsOf = (
+  tree: Tree,
+  covers: { readonly node: Float64Array; readonly leaf: Float64Array },
+): ReadonlyArray<Path> => {
   const paths: Array<Path> = []
-  const cover = (child: number): number => (child < 0 ? covers.leaf[~child] : covers.node[child]) as number
+  const cover = (child: number): number =>
+    (child < 0 ? covers.leaf[~child] : covers.node[child]) as number
   const walk = (
     at: number,
     features: ReadonlyArray<number>,
@@ -107,7 +118,12 @@ const pathsOf = (tree: Tree, covers: { readonly node: Float64Array; readonly lea
     questions: ReadonlyArray<number>,
   ): void => {
     if (at < 0) {
-      paths.push({ weight: tree.leaf[~at] as number, features, shares, questions: Int32Array.from(questions) })
+      paths.push({
+        weight: tree.leaf[~at] as number,
+        features,
+        shares,
+        questions: Int32Array.from(questions),
+      })
       return
     }
     const feature = tree.feature[at] as number
@@ -121,7 +137,12 @@ const pathsOf = (tree: Tree, covers: { readonly node: Float64Array; readonly lea
       const share = total === 0 ? 0.5 : cover(child) / total
       const next = shares.slice()
       next[slot] = (next[slot] ?? 1) * share
-      walk(child, known < 0 ? [...features, feature] : features, next, [...questions, at, slot, answer])
+      walk(child, known < 0 ? [...features, feature] : features, next, [
+        ...questions,
+        at,
+        slot,
+        answer,
+      ])
     }
   }
   walk(tree.feature.length === 0 ? -1 : 0, [], [], [])
@@ -133,7 +154,12 @@ const tableBits = 8
 const blockRows = 512
 
 /** What each slot of a path contributes for one set of answers, into `out[at ...]`. */
-const contributions = (path: Path, passed: (slot: number) => boolean, out: Float64Array, at: number): void => {
+const contributions = (
+  path: Path,
+  passed: (slot: number) => boolean,
+  out: Float64Array,
+  at: number,
+): void => {
   const d = path.features.length
   out.fill(0, at, at + d)
   for (let j = 0; j < d; j++) if (path.shares[j] === 0 && !passed(j)) return
@@ -141,7 +167,8 @@ const contributions = (path: Path, passed: (slot: number) => boolean, out: Float
   for (let q = 0; q < points.length; q++) {
     const t = points[q] as number
     let product = weights[q] as number
-    for (let j = 0; j < d; j++) product *= (1 - t) * (path.shares[j] as number) + (passed(j) ? t : 0)
+    for (let j = 0; j < d; j++)
+      product *= (1 - t) * (path.shares[j] as number) + (passed(j) ? t : 0)
     for (let j = 0; j < d; j++) {
       const factor = (1 - t) * (path.shares[j] as number) + (passed(j) ? t : 0)
       out[at + j] = (out[at + j] as number) + product / factor
@@ -154,7 +181,13 @@ const contributions = (path: Path, passed: (slot: number) => boolean, out: Float
 }
 
 /** Answers of a block of rows to every question of a tree, question-major. */
-const answersOf = (tree: Tree, rows: Matrix, from: number, count: number, out: Uint8Array): void => {
+const answersOf = (
+  tree: Tree,
+  rows: Matrix,
+  from: number,
+  count: number,
+  out: Uint8Array,
+): void => {
   for (let node = 0; node < tree.feature.length; node++) {
     const feature = tree.feature[node] as number
     for (let r = 0; r < count; r++) {
@@ -172,7 +205,11 @@ export interface Attributions {
 }
 
 /** Shapley values of all rows. Covers come from the file where it has them, else from the background. */
-export const treeShap = (ensemble: Ensemble, rows: Matrix, background: Matrix | undefined): Attributions => {
+export const treeShap = (
+  ensemble: Ensemble,
+  rows: Matrix,
+  background: Matrix | undefined,
+): Attributions => {
   const n = rows.data.length / rows.width
   const values = new Float64Array(rows.data.length)
   const output = new Float64Array(n).fill(ensemble.base)
@@ -188,7 +225,10 @@ export const treeShap = (ensemble: Ensemble, rows: Matrix, background: Matrix | 
     for (const path of paths) base += path.weight * path.shares.reduce((a, b) => a * b, 1)
     const tables = paths.map((path) =>
       path.features.length <= tableBits
-        ? { values: new Float64Array(path.features.length << path.features.length), done: new Uint8Array(1 << path.features.length) }
+        ? {
+            values: new Float64Array(path.features.length << path.features.length),
+            done: new Uint8Array(1 << path.features.length),
+          }
         : undefined,
     )
     const answers = new Uint8Array(tree.feature.length * blockRows)
@@ -233,7 +273,15 @@ export const treeShap = (ensemble: Ensemble, rows: Matrix, background: Matrix | 
   return { values, base, output }
 
   /** A path of so many features that rows seldom answer alike. */
-  function deepPath(path: Path, answers: Uint8Array, from: number, count: number, width: number, to: Float64Array, margins: Float64Array): void {
+  function deepPath(
+    path: Path,
+    answers: Uint8Array,
+    from: number,
+    count: number,
+    width: number,
+    to: Float64Array,
+    margins: Float64Array,
+  ): void {
     const d = path.features.length
     const slots = d <= passed.length ? passed : new Uint8Array(d)
     const out = new Float64Array(d)

@@ -47,7 +47,11 @@ const unsupported = (message: string): MonitoringError =>
   new MonitoringError({ reason: "NotSupported", message, field: "package" })
 
 const corrupt = (message: string): MonitoringError =>
-  new MonitoringError({ reason: "Corrupt", message: `the tree node is damaged: ${message}`, field: "package" })
+  new MonitoringError({
+    reason: "Corrupt",
+    message: `the tree node is damaged: ${message}`,
+    field: "package",
+  })
 
 const numbers = (node: Node, name: string): Float64Array => {
   const tensor = node.attributes.get(`${name}_as_tensor`)?.numbers
@@ -58,7 +62,8 @@ const text = (node: Node, name: string): string | undefined => node.attributes.g
 
 const at = (values: Float64Array, i: number, name: string): number => {
   const value = values[i]
-  if (value === undefined) throw corrupt(`'${name}' has ${values.length} values and lacks number ${i}`)
+  if (value === undefined)
+    throw corrupt(`'${name}' has ${values.length} values and lacks number ${i}`)
   return value
 }
 
@@ -106,7 +111,8 @@ const extract = (forest: Forest, root: number): Tree => {
   }
   const nodeCover = Float64Array.from(order, forest.hits)
   const leafCover = Float64Array.from(leaves, (leaf) => forest.hits(~leaf))
-  const cover = (child: number): number => (child < 0 ? leafCover[~child] : nodeCover[child]) as number
+  const cover = (child: number): number =>
+    (child < 0 ? leafCover[~child] : nodeCover[child]) as number
   // Most exporters write ones; real covers add up.
   const adds = order.every((_, i) => {
     const sum = cover(yes[i] as number) + cover(no[i] as number)
@@ -145,11 +151,14 @@ const classic = (node: Node, prefix: "class" | "target", target: number): Forest
     weights.set(key, (weights.get(key) ?? 0) + at(wValues, i, `${prefix}_weights`))
   })
   const isLeaf = (i: number): boolean => names[i] === "LEAF"
-  const child = (ids2: Float64Array) => (i: number): number => {
-    const found = index.get(`${trees[i]}:${ids2[i]}`)
-    if (found === undefined) throw corrupt(`node ${ids[i]} of tree ${trees[i]} has no child ${ids2[i]}`)
-    return isLeaf(found) ? ~found : found
-  }
+  const child =
+    (ids2: Float64Array) =>
+    (i: number): number => {
+      const found = index.get(`${trees[i]}:${ids2[i]}`)
+      if (found === undefined)
+        throw corrupt(`node ${ids[i]} of tree ${trees[i]} has no child ${ids2[i]}`)
+      return isLeaf(found) ? ~found : found
+    }
   const yes = numbers(node, "nodes_truenodeids")
   const no = numbers(node, "nodes_falsenodeids")
   const hits = numbers(node, "nodes_hitrates")
@@ -217,7 +226,11 @@ const modern = (node: Node, target: number): Forest => {
 }
 
 /** Constants that plain arithmetic after the trees adds to, or multiplies, the sum. */
-const tail = (graph: Graph, output: string, target: number): { readonly scale: number; readonly shift: number } => {
+const tail = (
+  graph: Graph,
+  output: string,
+  target: number,
+): { readonly scale: number; readonly shift: number } => {
   let [name, scale, shift] = [output, 1, 0]
   for (;;) {
     const users = graph.nodes.filter((each) => each.inputs.includes(name))
@@ -226,7 +239,9 @@ const tail = (graph: Graph, output: string, target: number): { readonly scale: n
     const other = next.inputs.find((input) => input !== name)
     const constant = other === undefined ? undefined : graph.constants.get(other)
     const value = constant?.length === 1 ? constant[0] : constant?.[target]
-    const passes = ["Cast", "Reshape", "Identity", "Squeeze", "Unsqueeze", "Flatten"].includes(next.op)
+    const passes = ["Cast", "Reshape", "Identity", "Squeeze", "Unsqueeze", "Flatten"].includes(
+      next.op,
+    )
     if (!passes) {
       if (value === undefined) return { scale, shift }
       const first = next.inputs[0] === name
@@ -245,7 +260,9 @@ const tail = (graph: Graph, output: string, target: number): { readonly scale: n
  * a binary classifier, otherwise target 0.
  */
 export const ensembleOf = (graph: Graph, wanted?: number): Ensemble => {
-  const found = graph.nodes.filter((each) => each.domain === "ai.onnx.ml" && each.op.startsWith("TreeEnsemble"))
+  const found = graph.nodes.filter(
+    (each) => each.domain === "ai.onnx.ml" && each.op.startsWith("TreeEnsemble"),
+  )
   const [node] = found
   if (node === undefined || found.length > 1) {
     throw unsupported(
@@ -263,7 +280,10 @@ export const ensembleOf = (graph: Graph, wanted?: number): Ensemble => {
   }
   const forest = node.op === "TreeEnsemble" ? modern(node, target) : classic(node, prefix, target)
   if (forest.roots.length === 0) throw corrupt("it has no tree")
-  const aggregate = node.op === "TreeEnsemble" ? (["AVERAGE", "SUM", "MIN", "MAX"][numbers(node, "aggregate_function")[0] ?? 1] ?? "SUM") : (text(node, "aggregate_function") ?? "SUM")
+  const aggregate =
+    node.op === "TreeEnsemble"
+      ? (["AVERAGE", "SUM", "MIN", "MAX"][numbers(node, "aggregate_function")[0] ?? 1] ?? "SUM")
+      : (text(node, "aggregate_function") ?? "SUM")
   if (aggregate !== "SUM" && aggregate !== "AVERAGE") {
     throw unsupported(`trees combined by ${aggregate} have no additive explanation`)
   }
@@ -275,8 +295,14 @@ export const ensembleOf = (graph: Graph, wanted?: number): Ensemble => {
   const { scale, shift } = tail(graph, node.outputs[isClassifier ? 1 : 0] ?? "", target)
   const factor = (aggregate === "AVERAGE" ? 1 / trees.length : 1) * scale
   return {
-    trees: factor === 1 ? trees : trees.map((tree) => ({ ...tree, leaf: tree.leaf.map((v) => v * factor) })),
+    trees:
+      factor === 1
+        ? trees
+        : trees.map((tree) => ({ ...tree, leaf: tree.leaf.map((v) => v * factor) })),
     base: (bases.length === 1 ? (bases[0] as number) : (bases[target] ?? 0)) * scale + shift,
-    features: trees.reduce((most, tree) => tree.feature.reduce((a, b) => Math.max(a, b + 1), most), 0),
+    features: trees.reduce(
+      (most, tree) => tree.feature.reduce((a, b) => Math.max(a, b + 1), most),
+      0,
+    ),
   }
 }

@@ -35,7 +35,10 @@ export const windowProfiles = (
     const from = request.from ?? -Infinity
     const to = request.to ?? Infinity
     const all = { from, to }
-    const builders = new Map<number, { readonly window: Window.Window; readonly build: Profile.Builder }>()
+    const builders = new Map<
+      number,
+      { readonly window: Window.Window; readonly build: Profile.Builder }
+    >()
     const builderOf = (window: Window.Window): Profile.Builder => {
       const known = builders.get(window.from)
       if (known !== undefined) return known.build
@@ -59,13 +62,16 @@ export const windowProfiles = (
       const columns = unpack(data, (name) => wanted?.has(name) ?? true)
       const at = times.get(chunk)
       if (at === undefined) {
-        builderOf(Window.of(chunk.min_time, request.by, all)).add(
-          Object.fromEntries(columns),
-          [0, chunk.rows],
-        )
+        builderOf(Window.of(chunk.min_time, request.by, all)).add(Object.fromEntries(columns), [
+          0,
+          chunk.rows,
+        ])
         return
       }
-      const rows = new Map<number, { readonly window: Window.Window; readonly rows: Array<number> }>()
+      const rows = new Map<
+        number,
+        { readonly window: Window.Window; readonly rows: Array<number> }
+      >()
       let current: { readonly window: Window.Window; readonly rows: Array<number> } | undefined
       for (let i = 0; i < at.length; i++) {
         const time = at[i] as number
@@ -78,9 +84,10 @@ export const windowProfiles = (
         current.rows.push(i)
       }
       for (const part of rows.values()) {
-        const picked = [...columns].map(
-          ([name, column]): readonly [string, Column] => [name, gather(column, part.rows)],
-        )
+        const picked = [...columns].map(([name, column]): readonly [string, Column] => [
+          name,
+          gather(column, part.rows),
+        ])
         builderOf(part.window).add(Object.fromEntries(picked), [0, part.rows.length])
       }
     })

@@ -1,6 +1,7 @@
 """Writes fixtures/trees-*.onnx and fixtures/trees.json: real models, rows, and SHAP values.
 
-Needs what requirements.txt names and onnx, onnxmltools, skl2onnx. Run by hand when a case is added.
+Needs numpy, scikit-learn, xgboost 3.2.0, onnx 1.23.2, onnxmltools 1.16.0 and skl2onnx 1.20.0. Run by
+hand when a case is added.
 """
 import json
 import pathlib

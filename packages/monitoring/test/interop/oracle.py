@@ -96,30 +96,7 @@ def delong(request):
     return {"auc": auc.tolist(), "se": float(np.sqrt(var)), "p": float(stats.norm.sf(z))}
 
 
-def xgboost_shap(request):
-    """Trains a small model; returns its trees, SHAP values and margins."""
-    import xgboost as xgb
-
-    rng = np.random.default_rng(request["seed"])
-    x = rng.normal(size=(request["rows"], request["features"])).astype(np.float32)
-    x[rng.random(x.shape) < 0.05] = np.nan
-    filled = np.nan_to_num(x)
-    y = (filled[:, 0] * filled[:, 1] + filled[:, 2] + rng.normal(size=len(x)) > 0).astype(int)
-    d = xgb.DMatrix(x, label=y)
-    model = xgb.train(
-        {"objective": "binary:logistic", "max_depth": request["depth"], "base_score": 0.5,
-         "tree_method": "exact", "nthread": 1}, d, request["trees"])
-    shap = model.predict(d, pred_contribs=True)
-    frame = model.trees_to_dataframe()
-    return {
-        "rows": [[None if np.isnan(v) else float(v) for v in r] for r in x],
-        "shap": shap.tolist(),
-        "margin": model.predict(d, output_margin=True).tolist(),
-        "trees": json.loads(frame.to_json(orient="records")),
-    }
-
-
-ANSWERS = {f.__name__: f for f in (tails, ks, chi2, js, adjust, metrics, delong, xgboost_shap)}
+ANSWERS = {f.__name__: f for f in (tails, ks, chi2, js, adjust, metrics, delong)}
 
 if __name__ == "__main__":
     requests = json.load(sys.stdin)

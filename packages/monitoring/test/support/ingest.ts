@@ -26,10 +26,19 @@ const ingest = Effect.gen(function* () {
         features: { x },
         outputs: { probability: x },
       })
-      yield* monitoring.labels({ model: "m", predictionIds, times, labels: x.map((p) => (p > 0.5 ? 1 : 0)) })
+      yield* monitoring.labels({
+        model: "m",
+        predictionIds,
+        times,
+        labels: x.map((p) => (p > 0.5 ? 1 : 0)),
+      })
       writeSync(1, `${batch}\n`)
     })
-  yield* Effect.forEach(Array.from({ length: 100_000 }, (_, i) => i), record, { concurrency: 8, discard: true })
+  yield* Effect.forEach(
+    Array.from({ length: 100_000 }, (_, i) => i),
+    record,
+    { concurrency: 8, discard: true },
+  )
 })
 
 await Effect.runPromise(
