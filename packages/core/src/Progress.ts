@@ -44,8 +44,8 @@ const silentReporter: Reporter = { report: () => undefined }
 export interface Task {
   /** Adds to what is done; default 1. */
   readonly advance: (amount?: number) => void
-  /** Sets what is done, and what is happening now. */
-  readonly update: (done: number, note?: string) => void
+  /** Sets what is done, what is happening now, and the total if it became known. */
+  readonly update: (done: number, note?: string, total?: number) => void
 }
 
 /** What a task counts. */
@@ -61,12 +61,14 @@ const start = (reporter: Reporter, name: string, options: TaskOptions) => {
   const id = ++lastId
   let done = 0
   let note: string | undefined
+  let total = options.total
   const report = (state: ProgressEvent["state"]) =>
     reporter.report({
       id,
       name,
       done,
       ...options,
+      ...(total === undefined ? {} : { total }),
       ...(note === undefined ? {} : { note }),
       state,
       elapsedMs: performance.now() - started,
@@ -77,9 +79,10 @@ const start = (reporter: Reporter, name: string, options: TaskOptions) => {
       done += amount
       report("running")
     },
-    update: (value, text) => {
+    update: (value, text, known) => {
       done = value
       note = text
+      total = known ?? total
       report("running")
     },
   }

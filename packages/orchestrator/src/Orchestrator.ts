@@ -87,7 +87,10 @@ export class Orchestrator extends Context.Service<
       workflow: Workflow<Input, Output, E, R>,
       options: StartOptions<Input>,
     ) => Effect.Effect<RunInfo, OrchestratorError>
-    /** The result of a run that some process works on; fails when the run fails. */
+    /**
+     * The result of a run that some process works on; fails when the run fails. A run that is not
+     * there yet, such as one a trigger is about to start, is waited for.
+     */
     readonly wait: <Input, Output, E, R>(
       workflow: Workflow<Input, Output, E, R>,
       key: string,
@@ -207,12 +210,12 @@ const make = Effect.fnUntraced(function* (options: Options) {
     key: string,
   ) {
     while (true) {
-      const row = yield* load(workflow.name, key)
-      if (row.state === "succeeded") {
+      const row = yield* journal.findRun(workflow.name, key)
+      if (row?.state === "succeeded") {
         return yield* Execution.decode(workflow.output, row.output, "output")
       }
-      if (row.state === "cancelled") return yield* cancelled(row)
-      if (row.state === "failed") {
+      if (row?.state === "cancelled") return yield* cancelled(row)
+      if (row?.state === "failed") {
         return yield* new OrchestratorError({
           reason: "Internal",
           message: `run ${row.id} of ${workflow.name} failed: ${row.error ?? "unknown"}`,

@@ -8,16 +8,27 @@ const folder = mkdtempSync(join(tmpdir(), "ashlar-crash-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 const program = join(import.meta.dirname, "crash-child.ts")
 
-/** Runs the child, killing it (-9) after a while; returns its exit code, null when killed. */
-const child = (database: string, log: string, killAfterMs?: number) =>
+/**
+ * Runs the child; with `killAfter`, kills it (-9) once it has begun so many steps, a little later.
+ * Returns its exit code, null when killed.
+ */
+const child = (database: string, log: string, killAfter: number, delayMs: number) =>
   new Promise<number | null>((resolve) => {
+    const before = lines(log).length
     const started = spawn(
       process.execPath,
       ["--conditions=@ashlar/source", program, database, log],
       { stdio: ["ignore", "ignore", "inherit"] },
     )
-    if (killAfterMs !== undefined) setTimeout(() => started.kill("SIGKILL"), killAfterMs)
-    started.on("exit", (code) => resolve(code))
+    const watch = setInterval(() => {
+      if (lines(log).length < before + killAfter) return
+      clearInterval(watch)
+      setTimeout(() => started.kill("SIGKILL"), delayMs)
+    }, 5)
+    started.on("exit", (code) => {
+      clearInterval(watch)
+      resolve(code)
+    })
   })
 
 const lines = (log: string) =>
@@ -29,9 +40,9 @@ describe("kill -9", () => {
     const log = join(folder, "log")
     let kills = 0
     let code: number | null = null
-    // Each life is long enough for a few steps; the run needs several lives.
+    // Each life begins a few steps; the run needs several lives.
     while (code !== 0 && kills < 40) {
-      code = await child(database, log, 700 + ((kills * 137) % 400))
+      code = await child(database, log, 2 + (kills % 5), (kills * 13) % 40)
       if (code === null) kills += 1
     }
     expect(code).toBe(0)

@@ -240,7 +240,6 @@ describe("Orchestrator", () => {
           const again = yield* trigger.fire(event)
           expect(first.duplicate).toBe(false)
           expect(again).toEqual({ triggerId: first.triggerId, duplicate: true })
-          yield* Effect.sleep(50)
           const result = yield* orchestrator.wait(workflow, "june")
           yield* orchestrator.start(workflow, { key: "later", input: { a: 0, b: 0 } })
           const page = yield* orchestrator.listRuns({ limit: 1 })
