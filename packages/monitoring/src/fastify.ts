@@ -75,8 +75,14 @@ const metricNames = Schema.decodeUnknownEffect(Schema.Array(MetricName))
  * @example
  * ```ts no-run
  * import * as HttpKit from "@ashlar/core/fastify"
+ * import * as Sqlite from "@ashlar/core/sqlite"
+ * import { Monitoring } from "@ashlar/monitoring"
  * import { plugin } from "@ashlar/monitoring/fastify"
+ * import * as Layer from "effect/Layer"
+ * import * as ManagedRuntime from "effect/ManagedRuntime"
  *
+ * const database = Sqlite.layer({ file: "monitoring.sqlite" })
+ * const runtime = ManagedRuntime.make(Monitoring.layer().pipe(Layer.provide(database)))
  * const server = await HttpKit.makeServer({
  *   auth: "off-on-loopback",
  *   port: 8090,

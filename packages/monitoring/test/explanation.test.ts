@@ -295,7 +295,10 @@ describe("sampled explanations", () => {
             if (tensors.length === 1) x.set(tensors[0]?.data as Float32Array)
             else
               columns.forEach((name, j) =>
-                Array.from({ length: n }, (_, i) => (x[i * width + j] = Number(inputs[name]?.data[i]))),
+                Array.from(
+                  { length: n },
+                  (_, i) => (x[i * width + j] = Number(inputs[name]?.data[i])),
+                ),
               )
             const scores = Float32Array.from({ length: n }, (_, i) => f(x, i * width))
             const p =
