@@ -49,7 +49,11 @@ const select = Effect.fnUntraced(function* (body: typeof Feast.OnlineRequest.Typ
  * @example
  * ```ts no-run
  * import * as HttpKit from "@ashlar/core/fastify"
+ * import type { FeatureStore } from "@ashlar/feature-store"
  * import { plugin } from "@ashlar/feature-store/fastify"
+ * import type { ManagedRuntime } from "effect/ManagedRuntime"
+ *
+ * declare const runtime: ManagedRuntime<FeatureStore.FeatureStore, never>
  *
  * const server = await HttpKit.makeServer({
  *   auth: "off-on-loopback",
