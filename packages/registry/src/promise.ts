@@ -11,21 +11,21 @@ import type { RegistryError } from "./RegistryError.ts"
 import * as Runs from "./Runs.ts"
 
 /** Where the registry keeps its tables and its files. */
-export interface Options<E> {
+export interface Options<D, B> {
   /** E.g. core's `Sqlite.layer({ file })`. */
-  readonly database: Layer.Layer<Database.Database, E>
+  readonly database: Layer.Layer<Database.Database, D>
   /** E.g. core's `Fs.layer({ directory })`. */
-  readonly blobs: Layer.Layer<BlobStore.BlobStore, E>
+  readonly blobs: Layer.Layer<BlobStore.BlobStore, B>
 }
 
 /** Opens the run tracker. */
-export const makeRuns = <E>(
-  options: Options<E>,
-): Promise<Facade<Runs.Runs["Service"]> & Handle<Runs.Runs, E | RegistryError>> =>
+export const makeRuns = <D, B>(
+  options: Options<D, B>,
+): Promise<Facade<Runs.Runs["Service"]> & Handle<Runs.Runs, D | B | RegistryError>> =>
   Facade.make(Runs.Runs, Layer.provide(Runs.layer, [options.database, options.blobs]))
 
 /** Opens the model registry. Promotion, which asks a gate, is reached through `runtime`. */
-export const makeModels = <E>(
-  options: Options<E>,
-): Promise<Facade<Models.Models["Service"]> & Handle<Models.Models, E | RegistryError>> =>
+export const makeModels = <D, B>(
+  options: Options<D, B>,
+): Promise<Facade<Models.Models["Service"]> & Handle<Models.Models, D | B | RegistryError>> =>
   Facade.make(Models.Models, Layer.provide(Models.layer, [options.database, options.blobs]))

@@ -1,1 +1,2 @@
+export * as ModelFolder from "./ModelFolder.ts"
 export * as Serving from "./Serving.ts"
