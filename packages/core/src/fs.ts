@@ -88,6 +88,22 @@ const head = async (folder: Folder.Folder, key: string) => {
   }
 }
 
+/** Hands chunks to the writer; most only join its batch, which costs no turn of the event loop. */
+const feed = (
+  writer: FileWriter.FileWriter,
+  chunks: ReadonlyArray<Uint8Array>,
+): Promise<void> | undefined => {
+  const onwards = async (written: Promise<void>, next: number): Promise<void> => {
+    await written
+    for (const chunk of chunks.slice(next)) await writer.write(chunk)
+  }
+  for (const [index, chunk] of chunks.entries()) {
+    const written = writer.write(chunk)
+    if (written !== undefined) return onwards(written, index + 1)
+  }
+  return undefined
+}
+
 /** Seals what the writer holds and gives it its key. */
 const commit = async (
   folder: Folder.Folder,
@@ -174,8 +190,11 @@ const make = (folder: Folder.Folder): BlobStore["Service"] => {
     })
     return yield* withWriter((writer) =>
       Stream.runForEachArray(given.stream, (chunks) =>
-        attempt(async () => {
-          for (const chunk of chunks) await writer.write(Input.chunk(chunk))
+        Effect.suspend(() => {
+          const bad = chunks.find((chunk) => !(chunk instanceof Uint8Array))
+          if (bad !== undefined) return Effect.fail(Failures.notBytes(bad))
+          const pending = feed(writer, chunks)
+          return pending === undefined ? Effect.void : attempt(() => pending)
         }),
       ).pipe(
         Effect.andThen(

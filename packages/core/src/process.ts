@@ -88,6 +88,29 @@ const decodeOptions = (options: ProcessOptions) => {
 /**
  * Child processes. Each attempt of a `Command` runs in a fresh working directory unless `cwd` names
  * one. Closing the layer leaves running jobs to the next submitter unless `stopOnClose` is set.
+ *
+ * @example
+ * ```ts
+ * import { mkdtemp } from "node:fs/promises"
+ * import { tmpdir } from "node:os"
+ * import { join } from "node:path"
+ * import { Compute } from "@ashlar/core"
+ * import * as Process from "@ashlar/core/process"
+ * import * as Effect from "effect/Effect"
+ *
+ * const directory = await mkdtemp(join(tmpdir(), "jobs-"))
+ * const program = Effect.gen(function* () {
+ *   const compute = yield* Compute.Compute
+ *   yield* compute.submit({
+ *     id: "hello-1",
+ *     name: "hello",
+ *     task: { _tag: "Command", argv: ["echo", "hello"] },
+ *   })
+ *   const { state, exitCode } = yield* compute.wait("hello-1")
+ *   return [state, exitCode]
+ * })
+ * await Effect.runPromise(Effect.provide(program, Process.layer({ directory }))) // => ["succeeded", 0]
+ * ```
  */
 export const layer = (options: ProcessOptions): Layer.Layer<Compute, ComputeError> =>
   Layer.effect(

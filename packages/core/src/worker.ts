@@ -165,6 +165,28 @@ const positive = (field: string, value: number): number => {
  * Worker threads. A task's function gets `(input, { signal, log })`; when its time is up or it is
  * cancelled the signal aborts, and after the job's grace the thread is ended. Closing the layer ends
  * all of them.
+ *
+ * @example
+ * ```ts
+ * import { mkdtemp, writeFile } from "node:fs/promises"
+ * import { tmpdir } from "node:os"
+ * import { join } from "node:path"
+ * import { pathToFileURL } from "node:url"
+ * import { Compute } from "@ashlar/core"
+ * import * as Worker from "@ashlar/core/worker"
+ * import * as Effect from "effect/Effect"
+ *
+ * const file = join(await mkdtemp(join(tmpdir(), "calls-")), "calls.mjs")
+ * await writeFile(file, "export const double = (x) => 2 * x")
+ * const program = Effect.gen(function* () {
+ *   const compute = yield* Compute.Compute
+ *   const module = pathToFileURL(file).href
+ *   const task = { _tag: "Call", module, function: "double", input: 21 } as const
+ *   yield* compute.submit({ id: "double-1", name: "double", task })
+ *   return (yield* compute.wait("double-1")).output
+ * })
+ * await Effect.runPromise(Effect.provide(program, Worker.layer())) // => 42
+ * ```
  */
 export const layer = (options: WorkerOptions = {}): Layer.Layer<Compute, ComputeError> =>
   Layer.effect(

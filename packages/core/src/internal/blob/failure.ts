@@ -37,6 +37,14 @@ export const corrupt = (key: string, detail: string): BlobStoreError =>
     field: "key",
   })
 
+/** A content stream gave something else than bytes. */
+export const notBytes = (value: unknown): BlobStoreError =>
+  new BlobStoreError({
+    reason: "InvalidInput",
+    message: `The content stream gave a ${typeof value}; every chunk must be a Uint8Array.`,
+    field: "content",
+  })
+
 /** The backend does not do this. */
 export const notSupported = (backend: string, what: string): BlobStoreError =>
   new BlobStoreError({

@@ -9,6 +9,7 @@ import { BlobKey, BlobStoreError, type GetOptions } from "../../BlobStore.ts"
 import { Digest } from "../../Digest.ts"
 import { Id } from "../../Id.ts"
 import { decodeToken, type PageRequest } from "../../Page.ts"
+import { notBytes } from "./failure.ts"
 
 const invalid = (message: string, field: string, cause?: unknown) =>
   new BlobStoreError({
@@ -112,10 +113,7 @@ export const content = (
 /** Refuses a chunk that is not bytes. */
 export const chunk = (value: unknown): Uint8Array => {
   if (value instanceof Uint8Array) return value
-  throw invalid(
-    `The content stream gave a ${typeof value}; every chunk must be a Uint8Array.`,
-    "content",
-  )
+  throw notBytes(value)
 }
 
 const Prefix = Schema.String.check(

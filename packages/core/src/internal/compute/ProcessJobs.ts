@@ -171,7 +171,7 @@ export const make = async (options: {
       const ids = Array.from(engine.active())
       if (stop) {
         for (const id of ids) engine.cancel(id)
-        await Promise.allSettled(ids.map((id) => engine.wait(id)))
+        await Promise.allSettled(ids.map(async (id) => engine.wait(id)))
       }
       isClosed = true
       closing.resolve()

@@ -50,6 +50,8 @@ const run = async (): Promise<void> => {
     stopping ??= Processes.stopRun(order.run, child.pid, graceMs)
   }
   process.on("SIGTERM", () => stop("cancelled", order.graceMs))
+  // The channel to a submitter that died.
+  process.on("error", () => undefined)
   // A terminal's interrupt goes to the submitter, which decides.
   process.on("SIGINT", () => undefined)
   process.on("SIGHUP", () => undefined)
@@ -90,7 +92,10 @@ const run = async (): Promise<void> => {
     started: Date.now() * 1000,
   }
   await patiently(() => writeJson(join(directory, "running.json"), running))
-  process.send?.(running, () => process.disconnect?.())
+  // The submitter may be dead already; then nobody hears it.
+  process.send?.(running, () => {
+    if (process.connected) process.disconnect()
+  })
 
   const end = await ended
   clearTimeout(timer)

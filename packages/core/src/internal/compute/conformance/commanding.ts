@@ -8,7 +8,7 @@ import { Compute, type ComputeCapabilities } from "../../../Compute.ts"
 import type { JobSpec } from "../../../Job.ts"
 import { ensure, equal, fails } from "../../../testing/Conformance.ts"
 import { startOf } from "../processes.ts"
-import { call, type ComputeCase, finish, lines, printed, script } from "./scratch.ts"
+import { call, type ComputeCase, finish, lines, script } from "./scratch.ts"
 
 const commands = {
   requires: (capabilities: ComputeCapabilities) => capabilities.tasks.includes("Command"),
@@ -28,6 +28,29 @@ const program = ${JSON.stringify(`${deaf} console.log("pid " + process.pid)`)}
 spawn(process.execPath, ["-e", program], options).unref()
 console.log("pid " + process.pid)
 `
+
+// Ends as soon as a deaf grandchild, in a session of its own, lives.
+const parent = `
+const { spawn } = require("node:child_process")
+const options = { detached: true, stdio: ["ignore", "pipe", "inherit"] }
+const program = ${JSON.stringify(`${deaf} console.log("pid " + process.pid)`)}
+spawn(process.execPath, ["-e", program], options).stdout.on("data", (line) => {
+  process.stdout.write(line, () => process.exit(0))
+})
+`
+
+/** The pids a job has printed, once there are so many. */
+const pidsOf = Effect.fnUntraced(function* (
+  compute: Compute["Service"],
+  id: string,
+  count: number,
+) {
+  for (;;) {
+    const pids = (yield* lines(compute, id)).map((line) => Number(line.split(" ").at(-1)))
+    if (pids.length >= count) return pids
+    yield* Effect.sleep(50)
+  }
+})
 
 const wrong = (change: Partial<Record<keyof JobSpec, unknown>>): JobSpec => ({
   ...call("add", { a: 1, b: 1 }),
@@ -120,11 +143,7 @@ export const commanding: ReadonlyArray<ComputeCase> = [
       Effect.gen(function* () {
         const job = script(family)
         yield* compute.submit(job)
-        let pids: ReadonlyArray<number> = []
-        while (pids.length < 2) {
-          yield* Effect.sleep(50)
-          pids = (yield* lines(compute, job.id)).map((line) => Number(line.split(" ").at(-1)))
-        }
+        const pids = yield* pidsOf(compute, job.id, 2)
         yield* ensure(pids.every(isAlive), "the processes do not live")
         yield* equal((yield* compute.cancel(job.id)).state, "cancelled", "the state")
         yield* equal(pids.filter(isAlive), [], "processes that still live")
@@ -136,12 +155,11 @@ export const commanding: ReadonlyArray<ComputeCase> = [
     ...commands,
     run: Compute.use((compute) =>
       Effect.gen(function* () {
-        const job = script(`${family}; setTimeout(() => process.exit(0), 400)`)
+        const job = script(parent)
         yield* compute.submit(job)
-        yield* printed(compute, job.id, "never printed")
+        const pids = yield* pidsOf(compute, job.id, 1)
         const done = yield* compute.wait(job.id)
         yield* equal(done.state, "succeeded", "the state")
-        const pids = (yield* lines(compute, job.id)).map((line) => Number(line.split(" ").at(-1)))
         yield* equal(pids.filter(isAlive), [], "processes that still live")
       }),
     ),
