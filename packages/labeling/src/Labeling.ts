@@ -135,9 +135,10 @@ const separate = Effect.fn("Labeling.separate")(function* (request: SeparateRequ
   const reasonOf = reasons(result.votes, keep)
   const others = yield* Dataset.take(request.dataset, droppedRows)
   const dropped = yield* Dataset.withColumns(others, {
-    label: Array.from(droppedRows, (row) => request.classes[labels[row] ?? 0] ?? ""),
+    // Said to be text, because there may be no row to tell from.
+    label: { strings: Array.from(droppedRows, (row) => request.classes[labels[row] ?? 0] ?? "") },
     confidence: Float64Array.from(droppedRows, (row) => confidence[row] ?? 0),
-    reasons: Array.from(droppedRows, (row) => reasonOf(row)),
+    reasons: { strings: Array.from(droppedRows, (row) => reasonOf(row)) },
   })
   return { ...result, kept: yield* Dataset.filter(request.dataset, mask), dropped }
 })

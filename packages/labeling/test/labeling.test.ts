@@ -55,6 +55,22 @@ describe("Labeling", () => {
     ])
   })
 
+  it("drops nothing where nothing is wrong", async () => {
+    const { kept, dropped } = await run(
+      Effect.gen(function* () {
+        const labeling = yield* Labeling.Labeling
+        return yield* labeling.separate({
+          dataset: yield* Dataset.fromColumns({ delay: Float64Array.of(1, 2, 3) }),
+          classes,
+          functions: rules,
+          keep: "plausible",
+        })
+      }),
+    )
+    expect(kept.rows).toBe(3)
+    expect(dropped.rows).toBe(0)
+  })
+
   it("refuses bad requests with the field's name", async () => {
     const attempt = (request: Partial<Labeling.SeparateRequest>) =>
       run(
