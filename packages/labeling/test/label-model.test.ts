@@ -125,16 +125,17 @@ describe("LabelModel", () => {
 
 describe("VoteMatrix", () => {
   it("groups rows and reports coverage, overlaps and conflicts", () => {
-    const matrix = VoteMatrix.make(["a", "b"], ["no", "yes"], [
-      Int8Array.of(0, 0, -1, 1),
-      Int8Array.of(1, -1, -1, 1),
-    ])
+    const matrix = VoteMatrix.make(
+      ["a", "b"],
+      ["no", "yes"],
+      [Int8Array.of(0, 0, -1, 1), Int8Array.of(1, -1, -1, 1)],
+    )
     expect(matrix.counts.length).toBe(4)
     expect(VoteMatrix.statistics(matrix)).toEqual([
       { name: "a", polarity: ["no", "yes"], coverage: 0.75, overlaps: 0.5, conflicts: 0.25 },
       { name: "b", polarity: ["yes"], coverage: 0.5, overlaps: 0.5, conflicts: 0.25 },
     ])
-    expect([...VoteMatrix.majority(matrix)].sort()).toEqual([-1, -1, 0, 1])
+    expect(VoteMatrix.majority(matrix).sort()).toEqual(Int8Array.of(-1, -1, 0, 1))
   })
 
   it("names the function and the row of a vote outside the classes", () => {

@@ -247,9 +247,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
       const epoch = yield* journal.claim(row, owner, leaseMs)
       if (epoch === undefined) continue
       // The failure is journaled with the run; the loop goes on with the next one.
-      yield* Effect.ignoreCause(
-        Execution.execute(journal, workflow, row, epoch, leaseMs, onStep),
-      )
+      yield* Effect.ignoreCause(Execution.execute(journal, workflow, row, epoch, leaseMs, onStep))
     }
   })
 

@@ -75,9 +75,7 @@ describe("Orchestrator", () => {
     const events: Array<string> = []
     const once = Effect.gen(function* () {
       const orchestrator = yield* Orchestrator.Orchestrator
-      return yield* Effect.exit(
-        orchestrator.execute(workflow, { key: "k", input: { a: 1, b: 2 } }),
-      )
+      return yield* Effect.exit(orchestrator.execute(workflow, { key: "k", input: { a: 1, b: 2 } }))
     })
     const onStep = (event: { step: string; state: string; attempt: number }) =>
       events.push(`${event.step} ${event.state} ${event.attempt}`)
@@ -167,8 +165,7 @@ describe("Orchestrator", () => {
       version: "1",
       input: Schema.Null,
       output: Schema.Null,
-      run: (_, context) =>
-        context.step({ name: "wait", output: Schema.Null }, Effect.never),
+      run: (_, context) => context.step({ name: "wait", output: Schema.Null }, Effect.never),
     })
     const error = await run(
       path,
@@ -206,9 +203,7 @@ describe("Orchestrator", () => {
           )
           return yield* context.step(
             { name: "two", output: Schema.String },
-            Effect.suspend(() =>
-              calls.push("two") === 2 ? Effect.never : Effect.succeed("done"),
-            ),
+            Effect.suspend(() => (calls.push("two") === 2 ? Effect.never : Effect.succeed("done"))),
           )
         }),
     })
@@ -244,10 +239,7 @@ describe("Orchestrator", () => {
           yield* orchestrator.start(workflow, { key: "later", input: { a: 0, b: 0 } })
           const page = yield* orchestrator.listRuns({ limit: 1 })
           const next = yield* orchestrator.listRuns({ limit: 1, token: page.next ?? "" })
-          expect([...page.items, ...next.items].map((item) => item.key)).toEqual([
-            "later",
-            "june",
-          ])
+          expect([...page.items, ...next.items].map((item) => item.key)).toEqual(["later", "june"])
           const bad = yield* Effect.flip(orchestrator.listRuns({ token: "nonsense" }))
           expect(bad).toMatchObject({ reason: "InvalidInput", field: "token" })
           return result

@@ -24,7 +24,11 @@ export const encode = Effect.fnUntraced(function* <A>(
   const json = yield* Effect.mapError(
     Schema.encodeEffect(Schema.toCodecJson(schema))(value),
     (error) =>
-      new OrchestratorError({ reason: "InvalidInput", field: what, message: `${what}: ${error.message}` }),
+      new OrchestratorError({
+        reason: "InvalidInput",
+        field: what,
+        message: `${what}: ${error.message}`,
+      }),
   )
   const text = JSON.stringify(json ?? null)
   if (text.length > maxJson) {
@@ -196,10 +200,7 @@ const makeContext = (
           )
           const next =
             attempt < last
-              ? Effect.andThen(
-                  Effect.sleep(backoffMs * 2 ** (attempt - first)),
-                  once(attempt + 1),
-                )
+              ? Effect.andThen(Effect.sleep(backoffMs * 2 ** (attempt - first)), once(attempt + 1))
               : Effect.failCause(cause)
           return Effect.andThen(failed, next)
         }),
