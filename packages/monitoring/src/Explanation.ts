@@ -6,7 +6,13 @@
  */
 import { readFile } from "node:fs/promises"
 import { isAbsolute, relative, resolve } from "node:path"
-import { Dataset, type ModelPackage, type ModelRef, Predictor } from "@ashlar/core"
+import {
+  Dataset,
+  type ModelPackage,
+  type ModelRef,
+  type PredictionEvent,
+  Predictor,
+} from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { readColumns } from "./internal/arrow-columns.ts"
@@ -288,6 +294,48 @@ export const explainPredictor: (
     },
   })
 })
+
+const encoded = (value: number | string | null | undefined, name: string): number => {
+  if (typeof value === "string") {
+    throw invalid(`feature '${name}' is the text '${value}'; encode it as the model takes it`, name)
+  }
+  return value ?? Number.NaN
+}
+
+/**
+ * Rows to explain from records of features, e.g. of `worstMisses`; what a record lacks is missing.
+ * Throws `MonitoringError` for text.
+ *
+ * @example
+ * ```ts
+ * import { Explanation } from "@ashlar/monitoring"
+ *
+ * Explanation.fromRecords([{ distance: 337, hour: null }], ["hour", "distance"]) // => Float32Array.of(Number.NaN, 337)
+ * ```
+ */
+export const fromRecords = (
+  records: ReadonlyArray<Readonly<Record<string, number | string | null>>>,
+  columns: ReadonlyArray<string>,
+): Float32Array =>
+  Float32Array.from(
+    records.flatMap((record) =>
+      columns.map((name) => encoded(Object.hasOwn(record, name) ? record[name] : null, name)),
+    ),
+  )
+
+/** The same from columns, e.g. the background from `recentFeatures`. */
+export const fromColumns = (
+  data: Readonly<Record<string, PredictionEvent.Column>>,
+  columns: ReadonlyArray<string>,
+): Float32Array => {
+  const rows = Math.max(0, ...Object.values(data).map((column) => column.length))
+  const out = new Float32Array(rows * columns.length)
+  columns.forEach((name, j) => {
+    const column = Object.hasOwn(data, name) ? data[name] : undefined
+    for (let i = 0; i < rows; i++) out[i * columns.length + j] = encoded(column?.[i], name)
+  })
+  return out
+}
 
 /** The columns of one explained row by falling absolute attribution. */
 export const top = (

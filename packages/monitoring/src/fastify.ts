@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import type * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Schema from "effect/Schema"
 import type { FastifyInstance } from "fastify"
-import { explain, top } from "./Explanation.ts"
+import { explain, fromColumns, fromRecords, top } from "./Explanation.ts"
 import {
   Instant,
   labelBatches,
@@ -308,22 +308,8 @@ const explainRoute = (
         })
         const columns = featureNames(model.package.manifest.signature)
         const recent = yield* monitoring.recentFeatures({ model: params.model, limit: 1000 })
-        const height = recent[columns[0] ?? ""]?.length ?? 0
-        const rows = Float32Array.from(
-          body.rows.flatMap((row) =>
-            columns.map((name) =>
-              Object.hasOwn(row, name) ? (row[name] ?? Number.NaN) : Number.NaN,
-            ),
-          ),
-        )
-        const background = new Float32Array(height * columns.length)
-        columns.forEach((name, j) => {
-          const column = recent[name]
-          for (let i = 0; i < height; i++) {
-            const value = column?.[i]
-            background[i * columns.length + j] = typeof value === "number" ? value : Number.NaN
-          }
-        })
+        const rows = yield* attempt(() => fromRecords(body.rows, columns))
+        const background = yield* attempt(() => fromColumns(recent, columns))
         const made = yield* explain({ model: model.package, rows, background })
         return {
           version: model.version,
