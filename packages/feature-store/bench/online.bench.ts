@@ -6,7 +6,6 @@ import { Dataset } from "@ashlar/core"
 import * as CoreMemory from "@ashlar/core/memory"
 import * as Sqlite from "@ashlar/core/sqlite"
 import Driver from "better-sqlite3"
-import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import {

@@ -20,10 +20,12 @@ export interface PluginOptions {
   readonly project?: string
 }
 
+const json = { headers: { "content-type": "application/json; charset=utf-8" } }
+
 /** Feast's errors: a JSON string that holds an object. */
 const formatError: HttpKit.FormatError = ({ code, message, status }) => ({
   status: status === 400 ? 422 : status,
-  headers: { "content-type": "application/json; charset=utf-8" },
+  ...json,
   body: JSON.stringify(JSON.stringify({ module: "ashlar.feature_store", class: code, message })),
 })
 
@@ -82,7 +84,7 @@ export const plugin = async (
         const selection = yield* select(body)
         const { entities } = body
         const vectors = yield* store.vectors({ service: selection.service, entities })
-        return Feast.answer(selection, entities, vectors)
+        return HttpKit.reply(Feast.answer(selection, entities, vectors), json)
       }),
   })
 
@@ -112,7 +114,7 @@ export const plugin = async (
         const key = typeof sent === "string" ? sent : `push-${Digest.ofJson(body.df).slice(7)}`
         const rows = yield* Feast.toDataset(body.df, views)
         yield* store.push({ source, rows, key, to: body.to ?? "online" })
-        return HttpKit.reply("null", { headers: { "content-type": "application/json" } })
+        return HttpKit.reply("null", json)
       }),
   })
 
@@ -131,7 +133,7 @@ export const plugin = async (
           const at = yield* Feast.instant("end_ts", body.end_ts)
           const views = body.feature_views
           yield* store.materialize(views === undefined || views === null ? { at } : { at, views })
-          return HttpKit.reply("null", { headers: { "content-type": "application/json" } })
+          return HttpKit.reply("null", json)
         }),
     })
   }

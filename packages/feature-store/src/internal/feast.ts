@@ -96,35 +96,45 @@ export const ofReferences = (
   return named(service, columns, full)
 }
 
-/** The columnar answer: entity columns first, then one result per feature. */
+/**
+ * A number as JSON that stays a float: clients tell int64 from double by the first value, and would
+ * cut the fractions of the others.
+ */
+const floatText = (value: number): string => {
+  if (Number.isNaN(value)) return "null"
+  const text = String(value)
+  return Number.isInteger(value) && !text.includes("e") ? `${text}.0` : text
+}
+
+const cellsText = (values: TimedVectors["values"][number]): string => {
+  const cells: Array<string> = []
+  for (const value of values) {
+    cells.push(typeof value === "number" ? floatText(value) : JSON.stringify(value))
+  }
+  return `[${cells.join(",")}]`
+}
+
+/** The columnar answer as JSON: entity columns first, then one result per feature. */
 export const answer = (
   { columns, names }: Selection,
   entities: typeof OnlineRequest.Type.entities,
   vectors: TimedVectors,
-): unknown => {
+): string => {
   const keys = Object.entries(entities)
   const rows = keys[0]?.[1].length ?? 0
+  const result = (values: string, statuses: unknown, times: unknown): string =>
+    `{"values":${values},"statuses":${JSON.stringify(statuses)},"event_timestamps":${JSON.stringify(times)}}`
   const present = new Array<string>(rows).fill("PRESENT")
   const never = new Array<string>(rows).fill(noTime)
-  const results: Array<unknown> = keys.map(([, values]) => ({
-    values,
-    statuses: present,
-    event_timestamps: never,
-  }))
+  const results = keys.map(([, values]) => result(JSON.stringify(values), present, never))
   for (const column of columns) {
-    const values: Array<number | string | null> = []
-    for (const value of vectors.values[column] ?? []) {
-      values.push(value === null || value !== value ? null : value)
-    }
-    results.push({
-      values,
-      statuses: vectors.statuses[column],
-      event_timestamps: Array.from(vectors.events[column] ?? [], (time) =>
-        Number.isNaN(time) ? noTime : Timestamp.toIso(time),
-      ),
-    })
+    const times = Array.from(vectors.events[column] ?? [], (time) =>
+      Number.isNaN(time) ? noTime : Timestamp.toIso(time),
+    )
+    results.push(result(cellsText(vectors.values[column] ?? []), vectors.statuses[column], times))
   }
-  return { metadata: { feature_names: [...keys.map(([name]) => name), ...names] }, results }
+  const metadata = { feature_names: [...keys.map(([name]) => name), ...names] }
+  return `{"metadata":${JSON.stringify(metadata)},"results":[${results.join(",")}]}`
 }
 
 const timeOf = (field: string, value: typeof Cell.Type): number | null => {
