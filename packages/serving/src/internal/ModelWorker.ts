@@ -23,7 +23,12 @@ const script = new URL(
  * file, `Unavailable` when the thread dies.
  */
 export const start = (data: WorkerData): Promise<ModelWorker> => {
-  const worker = new Worker(script, { workerData: data })
+  const worker = new Worker(script, {
+    workerData: data,
+    ...(data.heapMb === undefined
+      ? {}
+      : { resourceLimits: { maxOldGenerationSizeMb: data.heapMb } }),
+  })
   const waiting = new Map<
     number,
     { readonly resolve: (done: Done) => void; readonly reject: (error: unknown) => void }
@@ -63,8 +68,8 @@ export const start = (data: WorkerData): Promise<ModelWorker> => {
         return
       }
       const id = nextId++
-      waiting.set(id, { resolve, reject })
       worker.postMessage({ id, ...request } satisfies RunMessage, move)
+      waiting.set(id, { resolve, reject })
     })
 
   const settle = (message: WorkerMessage): void => {

@@ -14,13 +14,36 @@ export interface QueueOptions {
 
 /** Totals since the model was loaded; durations in microseconds. */
 export interface Statistics {
+  /** Requests that got their outputs. */
   requests: number
+  /** All that did not: the sum of the next three. */
   failures: number
+  /** Refused because the queue was full. */
+  rejected: number
+  /** Left while they waited: their caller went away, or they timed out. */
+  cancelled: number
+  /** Failed in the model or its worker. */
+  backendFailures: number
   rows: number
   runs: number
+  requestMicros: number
   queueMicros: number
   computeMicros: number
 }
+
+/** A fresh count. */
+export const noStatistics = (): Statistics => ({
+  requests: 0,
+  failures: 0,
+  rejected: 0,
+  cancelled: 0,
+  backendFailures: 0,
+  rows: 0,
+  runs: 0,
+  requestMicros: 0,
+  queueMicros: 0,
+  computeMicros: 0,
+})
 
 interface Waiting {
   readonly inputs: Tensors
@@ -50,14 +73,7 @@ export interface Queue {
  * that fit together gather, and the next free worker takes them as one run.
  */
 export const make = (workers: ReadonlyArray<ModelWorker>, options: QueueOptions): Queue => {
-  const statistics: Statistics = {
-    requests: 0,
-    failures: 0,
-    rows: 0,
-    runs: 0,
-    queueMicros: 0,
-    computeMicros: 0,
-  }
+  const statistics = noStatistics()
   const waiting: Array<Waiting> = []
   const free = [...workers]
   let running = 0
@@ -122,12 +138,14 @@ export const make = (workers: ReadonlyArray<ModelWorker>, options: QueueOptions)
       count(batch, done.micros)
       batch.forEach((item, i) => item.resolve(parts[i] ?? {}))
     } catch (error) {
-      // One caller's bad input must not fail the others: each gets its own run.
+      // One caller's bad input, or one that kills the worker, must not fail the others: each gets
+      // its own run.
       if (batch.length > 1 && isRetriable(error)) {
         for (const item of batch) await runBatch(worker, [item])
         return
       }
       statistics.failures += batch.length
+      statistics.backendFailures += batch.length
       for (const item of batch) item.reject(error)
     }
   }
@@ -136,7 +154,11 @@ export const make = (workers: ReadonlyArray<ModelWorker>, options: QueueOptions)
     statistics.runs += 1
     statistics.requests += batch.length
     statistics.computeMicros += micros
-    for (const item of batch) statistics.rows += item.rows ?? 1
+    const now = performance.now()
+    for (const item of batch) {
+      statistics.rows += item.rows ?? 1
+      statistics.requestMicros += (now - item.since) * 1000
+    }
   }
 
   return {
@@ -150,6 +172,7 @@ export const make = (workers: ReadonlyArray<ModelWorker>, options: QueueOptions)
       new Promise((resolve, reject) => {
         if (waiting.length >= options.maxQueue) {
           statistics.failures += 1
+          statistics.rejected += 1
           reject(
             new Predictor.PredictorError({
               reason: "RateLimited",
@@ -169,7 +192,11 @@ export const make = (workers: ReadonlyArray<ModelWorker>, options: QueueOptions)
         }
         signal.addEventListener("abort", () => {
           const at = waiting.indexOf(item)
-          if (at >= 0) waiting.splice(at, 1)
+          if (at < 0) return
+          waiting.splice(at, 1)
+          statistics.failures += 1
+          statistics.cancelled += 1
+          pump()
         })
         waiting.push(item)
         pump()
@@ -184,4 +211,5 @@ const notRowWise = () =>
   })
 
 const isRetriable = (error: unknown): boolean =>
-  error instanceof Predictor.PredictorError && error.reason === "InvalidInput"
+  error instanceof Predictor.PredictorError &&
+  (error.reason === "InvalidInput" || error.reason === "Unavailable")

@@ -24,6 +24,8 @@ export interface WorkerData {
   readonly backend: string
   readonly file: string
   readonly options: OpenOptions
+  /** Most megabytes of JavaScript heap; default Node's. */
+  readonly heapMb?: number
 }
 
 /** A request to a worker. */
