@@ -20,7 +20,7 @@ import { parse } from "./internal/onnx.ts"
 import { featureNames, predictScores } from "./internal/predict-rows.ts"
 import { plan } from "./internal/sampling.ts"
 import { attempt } from "./internal/scan.ts"
-import { type Matrix, treeShap } from "./internal/tree-shap.ts"
+import { type Matrix, treeShapSteps } from "./internal/tree-shap.ts"
 import { ensembleOf } from "./internal/trees.ts"
 import { MonitoringError } from "./MonitoringError.ts"
 
@@ -176,7 +176,14 @@ export const explain: (
     if (background !== undefined && background.data.length === 0) {
       return yield* invalid("background has no rows", "background")
     }
-    const made = yield* attempt(() => treeShap(ensemble, rows, background))
+    const steps = treeShapSteps(ensemble, rows, background)
+    let step = yield* attempt(() => steps.next())
+    while (step.done !== true) {
+      // A tree takes milliseconds; between two of them, others get their turn.
+      yield* Effect.yieldNow
+      step = yield* attempt(() => steps.next())
+    }
+    const made = step.value
     return {
       columns,
       rows: made.output.length,

@@ -204,18 +204,50 @@ export interface Attributions {
   readonly output: Float64Array
 }
 
-/** Shapley values of all rows. Covers come from the file where it has them, else from the background. */
-export const treeShap = (
+/** A path of so many features that rows seldom answer alike. */
+const deepPath = (
+  path: Path,
+  answers: Uint8Array,
+  from: number,
+  count: number,
+  width: number,
+  to: Float64Array,
+  margins: Float64Array,
+): void => {
+  const d = path.features.length
+  const slots = new Uint8Array(d)
+  const out = new Float64Array(d)
+  for (let r = 0; r < count; r++) {
+    slots.fill(1, 0, d)
+    for (let q = 0; q < path.questions.length; q += 3) {
+      const answer = answers[(path.questions[q] as number) * blockRows + r]
+      if (answer !== path.questions[q + 2]) slots[path.questions[q + 1] as number] = 0
+    }
+    contributions(path, (slot) => slots[slot] === 1, out, 0)
+    let all = true
+    for (let j = 0; j < d; j++) {
+      const at = (from + r) * width + (path.features[j] as number)
+      to[at] = (to[at] as number) + (out[j] as number)
+      if (slots[j] === 0) all = false
+    }
+    if (all) margins[from + r] = (margins[from + r] as number) + path.weight
+  }
+}
+
+/**
+ * Shapley values of all rows, tree by tree, so that a caller can let others have their turn. Covers
+ * come from the file where it has them and no background is given, else from the background.
+ */
+export const treeShapSteps = function* (
   ensemble: Ensemble,
   rows: Matrix,
   background: Matrix | undefined,
-): Attributions => {
+): Generator<void, Attributions> {
   const n = rows.data.length / rows.width
   const values = new Float64Array(rows.data.length)
   const output = new Float64Array(n).fill(ensemble.base)
   let base = ensemble.base
   const patterns = new Int32Array(blockRows)
-  const passed = new Uint8Array(64)
   for (const tree of ensemble.trees) {
     const covers =
       background === undefined && tree.nodeCover !== undefined && tree.leafCover !== undefined
@@ -269,36 +301,20 @@ export const treeShap = (
         }
       })
     }
+    yield
   }
   return { values, base, output }
+}
 
-  /** A path of so many features that rows seldom answer alike. */
-  function deepPath(
-    path: Path,
-    answers: Uint8Array,
-    from: number,
-    count: number,
-    width: number,
-    to: Float64Array,
-    margins: Float64Array,
-  ): void {
-    const d = path.features.length
-    const slots = d <= passed.length ? passed : new Uint8Array(d)
-    const out = new Float64Array(d)
-    for (let r = 0; r < count; r++) {
-      slots.fill(1, 0, d)
-      for (let q = 0; q < path.questions.length; q += 3) {
-        const answer = answers[(path.questions[q] as number) * blockRows + r]
-        if (answer !== path.questions[q + 2]) slots[path.questions[q + 1] as number] = 0
-      }
-      contributions(path, (slot) => slots[slot] === 1, out, 0)
-      let all = true
-      for (let j = 0; j < d; j++) {
-        const at = (from + r) * width + (path.features[j] as number)
-        to[at] = (to[at] as number) + (out[j] as number)
-        if (slots[j] === 0) all = false
-      }
-      if (all) margins[from + r] = (margins[from + r] as number) + path.weight
-    }
+/** The same in one go. */
+export const treeShap = (
+  ensemble: Ensemble,
+  rows: Matrix,
+  background: Matrix | undefined,
+): Attributions => {
+  const steps = treeShapSteps(ensemble, rows, background)
+  for (;;) {
+    const step = steps.next()
+    if (step.done === true) return step.value
   }
 }
