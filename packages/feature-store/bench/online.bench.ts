@@ -76,7 +76,10 @@ const service = FeatureService.make({
 })
 
 const origin = Array.from({ length: events }, airport)
-const destination = Array.from({ length: events }, airport)
+// Fifteen destinations from each airport, as real networks have: about 4,500 routes.
+const destination = origin.map(
+  (from) => `A${(Number(from.slice(1)) * 7 + Math.floor(random() * 15)) % 300}`,
+)
 const time = Float64Array.from(
   { length: events },
   (_, i) => Math.floor((i / events) * 1440 * 60) * 60e6,
