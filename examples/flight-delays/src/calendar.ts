@@ -3,6 +3,13 @@ import { Timestamp } from "@ashlar/core"
 /** Microseconds of a day. */
 export const day = 86_400e6
 
+/** How often the online features are brought up to date, microseconds. */
+export const refresh = 3600e6
+
+/** The last refresh before an instant: what the online store then knows. */
+export const refreshBefore = (time: Timestamp.Timestamp): Timestamp.Timestamp =>
+  Math.floor(time / refresh) * refresh
+
 /** Midnight UTC of a date of 2001. */
 export const date = (month: number, dayOfMonth = 1): Timestamp.Timestamp =>
   Date.UTC(2001, month - 1, dayOfMonth) * 1000

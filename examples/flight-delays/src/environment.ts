@@ -2,7 +2,7 @@ import * as Fs from "@ashlar/core/fs"
 import * as Sqlite from "@ashlar/core/sqlite"
 import * as Tokens from "@ashlar/core/tokens"
 import { FeatureStore } from "@ashlar/feature-store"
-import * as OnlineDatabase from "@ashlar/feature-store/database"
+import * as OnlineMemory from "@ashlar/feature-store/memory"
 import { Labeling } from "@ashlar/labeling"
 import { Alerts, Gate, Monitoring } from "@ashlar/monitoring"
 import { Orchestrator } from "@ashlar/orchestrator"
@@ -33,7 +33,7 @@ export const layer = (options: Options, orchestration: Orchestrator.Options) => 
     Monitoring.layer(),
     Tokens.layer(),
     Orchestrator.layer(orchestration),
-    FeatureStore.layer().pipe(Layer.provide(OnlineDatabase.layer)),
+    FeatureStore.layer().pipe(Layer.provide(OnlineMemory.layer)),
   )
   const ports = Layer.mergeAll(
     Runs.trackerLayer,

@@ -4,7 +4,7 @@ import { FeatureStore } from "@ashlar/feature-store"
 import { Labeling } from "@ashlar/labeling"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { Span } from "./calendar.ts"
+import { refreshBefore, type Span } from "./calendar.ts"
 import * as Features from "./features.ts"
 import * as Flights from "./flights.ts"
 import * as Plausibility from "./plausibility.ts"
@@ -71,15 +71,22 @@ export const ingest = (digest: string) =>
     return rows
   })
 
-/** Flights that departed in a span, with what a request for a prediction knows, and the truth. */
+/**
+ * Flights that departed in a span, with what a request for a prediction knows, and the truth.
+ * `asof` is the last refresh of the online store before the departure: features are joined as of
+ * then, so that a model learns from exactly what it will be served.
+ */
 export const labels = Effect.fnUntraced(function* (span: Span) {
   const table = yield* Dataset.table(yield* flights)
   const time = yield* Dataset.micros(table, "time")
   const mask = Uint8Array.from(time, (t) => (t >= span.from && t < span.to ? 1 : 0))
   const rows = yield* Dataset.filter(Dataset.fromTable(table), mask)
-  const delay = yield* Dataset.float64(yield* Dataset.table(rows), "delay")
+  const kept = yield* Dataset.table(rows)
+  const delay = yield* Dataset.float64(kept, "delay")
+  const departure = yield* Dataset.micros(kept, "time")
   const known = yield* Dataset.select(rows, ["time", "distance", "origin", "destination"])
   return yield* Dataset.withColumns(known, {
+    asof: { micros: departure.map(refreshBefore) },
     late: Float32Array.from(delay, (minutes) => (minutes > Features.lateAfter ? 1 : 0)),
   })
 })
@@ -98,7 +105,7 @@ export const frame = Effect.fnUntraced(function* (name: string, span: Span) {
   const joined = yield* source.trainingFrame({
     service: Features.flightRisk.name,
     labels: yield* labels(span),
-    timestamp: "time",
+    timestamp: "asof",
   })
   const wanted = yield* Dataset.select(joined, ["time", "late", ...Features.flightRisk.features])
   const written = yield* Parquet.write(wanted, workspace.path("frames", `${name}.parquet`))

@@ -3,7 +3,7 @@ import { FeatureStore } from "@ashlar/feature-store"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type { Span } from "./calendar.ts"
+import { refresh, type Span } from "./calendar.ts"
 import * as Features from "./features.ts"
 import { toTensor } from "./flights.ts"
 import { ModelServer } from "./ModelServer.ts"
@@ -13,11 +13,8 @@ import { modelName } from "./train.ts"
 /** Rows of one request. */
 const batchRows = 256
 
-/** The online store is brought up to date this often while time passes. */
-const refresh = 6 * 3600e6
-
 /** Requests in flight. */
-const concurrency = 2
+const concurrency = 3
 
 /** What scoring a span took. */
 export const Scored = Schema.Struct({
@@ -123,7 +120,7 @@ const numeric = (values: FeatureSource.FeatureVectors["values"]): ReadonlyArray<
   values.map((column) => Float32Array.from(column as ArrayLike<number>))
 
 /**
- * Lives through a span of time: every six hours the online features are brought up to date, the
+ * Lives through a span of time: every hour the online features are brought up to date, the
  * flights departing until the next refresh are scored over HTTP with vectors from the online store,
  * predictions are recorded, and so are the labels of flights that have arrived by then. Doing a
  * span again changes nothing: predictions and labels are known by their ids.

@@ -75,7 +75,10 @@ export const text = (result: Result, summary: Summary): string => {
   }
   const turn = (name: string, value: Result["first"]) =>
     `${name}: trees ${value.trees.auc.toFixed(4)}, network ${value.network.auc.toFixed(4)} (validation AUC); ` +
-    `version ${value.version} ${value.promoted ? "promoted" : "refused"}: ${value.decision.checks.map((check) => check.message).join("; ")}`
+    `version ${value.version} ${value.promoted ? "promoted" : "refused"}: ${value.decision.checks
+      .filter((check) => !check.passed || check.name === "auc")
+      .map((check) => check.message)
+      .join("; ")}`
   const lines = [
     "",
     `Flights      ${count(summary.rows_read)} read, ${count(summary.rows_dropped)} dropped as implausible`,
