@@ -53,7 +53,11 @@ export interface ModelStatus {
   readonly rows: number
   /** Runs of the model; fewer than requests when they ran together. */
   readonly runs: number
+  /** Microseconds from arrival to answer, of all requests answered. */
+  readonly requestMicros: number
+  /** Microseconds that requests waited for a worker. */
   readonly queueMicros: number
+  /** Microseconds that the model ran. */
   readonly computeMicros: number
 }
 
@@ -163,7 +167,7 @@ const make = Effect.fnUntraced(function* (options: ServingOptions) {
         Effect.fail(
           new Predictor.PredictorError({
             reason: "Timeout",
-            message: `no answer from model ${request.model.name} within ${timeoutMs} ms: send fewer rows, or raise timeoutMs`,
+            message: `no answer from model ${request.model.name} within ${timeoutMs} ms: send fewer rows, load the model beforehand, or raise timeoutMs`,
           }),
         ),
     })

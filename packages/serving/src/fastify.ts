@@ -10,15 +10,17 @@ import * as Effect from "effect/Effect"
 import type * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Schema from "effect/Schema"
 import type { FastifyInstance } from "fastify"
+import * as ContentEncoding from "./internal/content-encoding.ts"
+import * as Status from "./internal/oip-status.ts"
 import * as Oip from "./internal/oip.ts"
-import { type ModelStatus, Serving } from "./Serving.ts"
+import { Serving } from "./Serving.ts"
 
 /** What the plugin needs. */
 export interface PluginOptions {
   readonly runtime: ManagedRuntime.ManagedRuntime<Serving, unknown>
   /** Version reported as the server's; default `0.1.0`. */
   readonly version?: string
-  /** Largest inference request in bytes; default 64 MiB. */
+  /** Largest inference request in bytes, unpacked; default 64 MiB. */
   readonly bodyBytes?: number
 }
 
@@ -44,35 +46,15 @@ const refOf = Effect.fnUntraced(function* (params: {
   })
 })
 
+const single = (header: string | Array<string> | undefined): string | undefined =>
+  Array.isArray(header) ? header[0] : header
+
 /** The protocol's error: `{"error": message}`. */
 const formatError: HttpKit.FormatError = (failure) => ({ body: { error: failure.message } })
 
-const metadata = (status: ModelStatus) => ({
-  name: status.name,
-  versions: [String(status.version)],
-  platform: status.flavor === "onnx" ? "onnx_onnxv1" : status.flavor,
-  inputs: status.signature.inputs.map(({ name, datatype, shape }) => ({ name, datatype, shape })),
-  outputs: status.signature.outputs.map(({ name, datatype, shape }) => ({ name, datatype, shape })),
-})
-
-const duration = (count: number, micros: number) => ({ count, ns: Math.round(micros * 1000) })
-
-const statistics = (status: ModelStatus) => ({
-  name: status.name,
-  version: String(status.version),
-  inference_count: status.rows,
-  execution_count: status.runs,
-  inference_stats: {
-    success: duration(status.requests, status.queueMicros + status.computeMicros),
-    fail: duration(status.failures, 0),
-    queue: duration(status.requests, status.queueMicros),
-    compute_infer: duration(status.runs, status.computeMicros),
-  },
-})
-
 /** Registers the protocol's routes below `/v2`. */
 export const plugin = async (app: FastifyInstance, options: PluginOptions): Promise<void> => {
-  const { runtime } = options
+  const { runtime, bodyBytes = 64 * 1024 * 1024 } = options
   const read = { verb: "read" } as const
   const shared = { tag: "inference", formatError } as const
 
@@ -86,7 +68,12 @@ export const plugin = async (app: FastifyInstance, options: PluginOptions): Prom
       Effect.succeed({
         name: "ashlar",
         version: options.version ?? "0.1.0",
-        extensions: ["binary_tensor_data", "model_repository", "statistics"],
+        extensions: [
+          "binary_tensor_data",
+          "model_configuration",
+          "model_repository",
+          "statistics",
+        ],
       }),
   })
   for (const probe of ["live", "ready"] as const) {
@@ -99,6 +86,19 @@ export const plugin = async (app: FastifyInstance, options: PluginOptions): Prom
       handler: () => Effect.as(Serving, { [probe]: true }),
     })
   }
+
+  HttpKit.route(app, runtime, {
+    ...shared,
+    method: "GET",
+    url: "/v2/models/stats",
+    operation: "statistics",
+    access: read,
+    handler: () =>
+      Effect.gen(function* () {
+        const serving = yield* Serving
+        return { model_stats: (yield* serving.models).map(Status.statistics) }
+      }),
+  })
 
   for (const [suffix, params] of [
     ["", ModelParams],
@@ -118,7 +118,7 @@ export const plugin = async (app: FastifyInstance, options: PluginOptions): Prom
       operation: `model${kind}Metadata`,
       access: read,
       params,
-      handler: (input) => Effect.map(status(input.params), metadata),
+      handler: (input) => Effect.map(status(input.params), Status.metadata),
     })
     HttpKit.route(app, runtime, {
       ...shared,
@@ -138,7 +138,16 @@ export const plugin = async (app: FastifyInstance, options: PluginOptions): Prom
       access: read,
       params,
       handler: (input) =>
-        Effect.map(status(input.params), (found) => ({ model_stats: [statistics(found)] })),
+        Effect.map(status(input.params), (found) => ({ model_stats: [Status.statistics(found)] })),
+    })
+    HttpKit.route(app, runtime, {
+      ...shared,
+      method: "GET",
+      url: `${url}/config`,
+      operation: `model${kind}Config`,
+      access: read,
+      params,
+      handler: (input) => Effect.map(status(input.params), Status.config),
     })
     HttpKit.route(app, runtime, {
       ...shared,
@@ -148,22 +157,28 @@ export const plugin = async (app: FastifyInstance, options: PluginOptions): Prom
       access: read,
       params,
       body: "bytes",
-      bodyBytes: options.bodyBytes ?? 64 * 1024 * 1024,
+      bodyBytes,
       handler: Effect.fnUntraced(function* (input) {
         const serving = yield* Serving
         const model = yield* refOf(input.params)
-        const header = input.request.headers["inference-header-content-length"]
-        const request = yield* Oip.decode(
+        const { headers } = input.request
+        const header = single(headers["inference-header-content-length"])
+        const body = yield* ContentEncoding.decode(
           input.body,
-          Array.isArray(header) ? header[0] : header,
+          headers["content-encoding"],
+          bodyBytes,
         )
+        const request =
+          header === "0"
+            ? yield* Oip.decodeRaw(body, (yield* serving.status(model)).signature)
+            : yield* Oip.decode(body, header)
         const response = yield* serving.predict({
           model,
           inputs: request.inputs,
           ...(request.outputs === undefined ? {} : { outputs: request.outputs }),
         })
-        const { body, headerLength } = Oip.encode(request, response)
-        return HttpKit.reply(body, {
+        const { body: answer, headerLength } = Oip.encode(request, response)
+        return HttpKit.reply(answer, {
           headers:
             headerLength === undefined
               ? { "content-type": "application/json" }

@@ -1,4 +1,11 @@
-import { Digest, ModelSource, type ModelPackage, type Signature, Timestamp } from "@ashlar/core"
+import {
+  type DataType,
+  Digest,
+  type ModelPackage,
+  ModelSource,
+  type Signature,
+  Timestamp,
+} from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
@@ -15,8 +22,18 @@ export const make = (root: string) => {
   const notFound = (what: string) =>
     new ModelSource.ModelStoreError({ reason: "NotFound", message: `${what} does not exist` })
 
+  /** How often a version was asked for. */
+  let resolved = 0
+
   return {
-    add: (name: string, bytes: Uint8Array, width: number, datatype: "FP32" | "INT64" = "FP32") => {
+    resolved: () => resolved,
+    add: (
+      name: string,
+      bytes: Uint8Array,
+      width: number,
+      datatype: DataType.DataType = "FP32",
+      flavor = "onnx",
+    ) => {
       const list = versions.get(name) ?? []
       versions.set(name, list)
       const directory = join(root, `${name}-${list.length + 1}`)
@@ -28,8 +45,8 @@ export const make = (root: string) => {
         outputs: [{ name: "y", datatype, shape: [-1, width] }],
       }
       const manifest: ModelPackage.Manifest = {
-        flavor: "onnx",
-        flavors: { onnx: {} },
+        flavor,
+        flavors: { [flavor]: {} },
         entry: "model.onnx",
         signature,
         modelUuid: "test",
@@ -49,6 +66,7 @@ export const make = (root: string) => {
       ModelSource.ModelSource.of({
         resolve: (ref) =>
           Effect.suspend(() => {
+            resolved += 1
             const list = versions.get(ref.name)
             if (list === undefined) return Effect.fail(notFound(`model ${ref.name}`))
             const version =

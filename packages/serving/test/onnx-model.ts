@@ -21,6 +21,8 @@ const text = (field: number, value: string) => bytes(field, Buffer.from(value))
 
 const FLOAT = 1
 const INT64 = 7
+const STRING = 8
+const BOOL = 9
 
 /** A tensor `[-1, width]`. */
 const valueInfo = (name: string, type: number, width: number) => {
@@ -29,8 +31,11 @@ const valueInfo = (name: string, type: number, width: number) => {
   return [...text(1, name), ...bytes(2, bytes(1, tensor))]
 }
 
+const isUnary = (op: string): boolean => op === "Not" || op === "Identity"
+
 const model = (op: string, type: number, width: number): Uint8Array => {
-  const node = [...text(1, "x"), ...text(1, "x"), ...text(2, "y"), ...text(4, op)]
+  const inputs = isUnary(op) ? text(1, "x") : [...text(1, "x"), ...text(1, "x")]
+  const node = [...inputs, ...text(2, "y"), ...text(4, op)]
   const graph = [
     ...bytes(1, node),
     ...text(2, "graph"),
@@ -48,3 +53,9 @@ export const squarer = (width: number): Uint8Array => model("Mul", FLOAT, width)
 
 /** `y = x + x` on int64 `[-1, width]`. */
 export const longDoubler = (width: number): Uint8Array => model("Add", INT64, width)
+
+/** `y = !x` on bool `[-1, width]`. */
+export const negation = (width: number): Uint8Array => model("Not", BOOL, width)
+
+/** `y = x` on strings `[-1, width]`. */
+export const echo = (width: number): Uint8Array => model("Identity", STRING, width)

@@ -1,4 +1,4 @@
-import { DataType, Predictor } from "@ashlar/core"
+import { DataType, Predictor, type Signature } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Tensors from "./tensor-codec.ts"
@@ -45,6 +45,33 @@ export interface Inference {
 const invalid = (field: string, message: string) =>
   new Predictor.PredictorError({ reason: "InvalidInput", field, message })
 
+const unsupported = (field: string, what: string) =>
+  new Predictor.PredictorError({
+    reason: "NotSupported",
+    field,
+    message: `this server does not have ${what}: send the request without the parameter ${field}`,
+  })
+
+/** Parameters that would change what an answer means, and that are not there. */
+const refused: Readonly<Record<string, string>> = {
+  sequence_id: "stateful sequences",
+  sequence_start: "stateful sequences",
+  sequence_end: "stateful sequences",
+  shared_memory_region: "shared memory",
+  classification: "the classification extension",
+}
+
+const refusedIn = (parameters: Readonly<Record<string, unknown>> | undefined) => {
+  for (const key of Object.keys(parameters ?? {})) {
+    const what = Object.hasOwn(refused, key) ? refused[key] : undefined
+    // The clients send 0 and false for what nobody asked for.
+    if (what !== undefined && parameters?.[key] !== 0 && parameters?.[key] !== false) {
+      return unsupported(key, what)
+    }
+  }
+  return undefined
+}
+
 const decodeRequest = Schema.decodeUnknownEffect(InferRequest)
 
 /** Parses JSON so that 64-bit integers keep all their digits where that matters. */
@@ -81,6 +108,10 @@ export const decode = Effect.fnUntraced(function* (
   const request: InferRequest = yield* Effect.mapError(decodeRequest(json), (error) =>
     invalid("body", error.message),
   )
+  for (const part of [request, ...request.inputs, ...(request.outputs ?? [])]) {
+    const unavailable = refusedIn(part.parameters)
+    if (unavailable !== undefined) return yield* unavailable
+  }
   const inputs: Record<string, DataType.Tensor> = {}
   let offset = length
   for (const input of request.inputs) {
@@ -123,6 +154,45 @@ export const decode = Effect.fnUntraced(function* (
       const wanted = own.get(output)
       return typeof wanted === "boolean" ? wanted : all
     },
+  } satisfies Inference
+})
+
+/**
+ * A raw binary request (header `Inference-Header-Content-Length: 0`): the body is the one input of
+ * the model, whose shape follows from its length.
+ */
+export const decodeRaw = Effect.fnUntraced(function* (
+  body: Uint8Array,
+  signature: Signature.Signature,
+) {
+  const [spec, ...others] = signature.inputs
+  const variable = spec?.shape.filter((dimension) => dimension < 0).length ?? 0
+  if (spec === undefined || others.length > 0 || variable > 1) {
+    return yield* invalid(
+      "Inference-Header-Content-Length",
+      "a raw binary request is for models with one input that has at most one variable dimension: send the JSON header",
+    )
+  }
+  const { name, datatype } = spec
+  const fixed = spec.shape.reduce((count, size) => (size < 0 ? count : count * size), 1)
+  const tensor = yield* Effect.try({
+    try: (): DataType.Tensor => {
+      if (datatype === "BYTES") {
+        if (fixed !== 1) throw new RangeError("one string is not enough for its shape")
+        return { datatype, shape: spec.shape.map(() => 1), data: [new Uint8Array(body)] }
+      }
+      const row = Math.max(1, fixed * DataType.byteSize[datatype])
+      const shape = spec.shape.map((size) => (size < 0 ? Math.floor(body.length / row) : size))
+      return Tensors.fromBytes({ datatype, shape }, body)
+    },
+    catch: (error) =>
+      invalid(name, `input ${name}: ${error instanceof Error ? error.message : error}`),
+  })
+  return {
+    id: undefined,
+    inputs: Object.defineProperty({}, name, { value: tensor, enumerable: true }),
+    outputs: undefined,
+    isBinary: () => true,
   } satisfies Inference
 })
 
