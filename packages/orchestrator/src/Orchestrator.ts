@@ -4,45 +4,26 @@
  *
  * @module
  */
-import { Database, Digest, Page, Timestamp, Trigger } from "@ashlar/core"
+import { type Database, Digest, type Page, Timestamp, Trigger } from "@ashlar/core"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import { decode, describe, encode } from "./internal/codec.ts"
 import * as Execution from "./internal/execution.ts"
 import * as Journal from "./internal/journal.ts"
+import * as Lineage from "./internal/lineage.ts"
+import * as Metrics from "./internal/metrics.ts"
+import { runInfo, stepInfo } from "./internal/infos.ts"
 import type { RunRow } from "./internal/migrations.ts"
 import * as Owner from "./internal/owner.ts"
+import type { RunInfo, RunState, StepEvent, StepInfo } from "./Run.ts"
 import { OrchestratorError, type Workflow } from "./Workflow.ts"
 
+export type { RunInfo, RunState, StepEvent, StepInfo } from "./Run.ts"
 export { OrchestratorError } from "./Workflow.ts"
-
-/** State of a run; `pending`: waits for a process to work on it. */
-export type RunState = "pending" | "running" | "succeeded" | "failed" | "cancelled"
-
-/** A run as stored. */
-export interface RunInfo {
-  readonly id: string
-  readonly workflow: string
-  readonly key: string
-  readonly version: string
-  readonly state: RunState
-  readonly created: Timestamp.Timestamp
-  readonly finished?: Timestamp.Timestamp
-  /** Why it failed. */
-  readonly error?: string
-}
-
-/** A step as stored. */
-export interface StepInfo {
-  readonly name: string
-  readonly state: "running" | "succeeded" | "failed"
-  readonly attempt: number
-  readonly started: Timestamp.Timestamp
-  readonly finished?: Timestamp.Timestamp
-  readonly error?: string
-}
 
 /** Which run to start: the same key names the same run. */
 export interface StartOptions<Input> {
@@ -50,23 +31,38 @@ export interface StartOptions<Input> {
   readonly input: Input
 }
 
-/** Starts a workflow when a trigger of this kind fires. */
-export interface Subscription<Input, Output, E, R> {
-  readonly kind: string
+/** What a worker works on: the runs of a workflow that were started and wait. */
+export interface WorkSource<Input, Output, E, R> {
   readonly workflow: Workflow<Input, Output, E, R>
+  /** Runs at a time in this process; default 1. */
+  readonly concurrency?: number
+}
+
+/** Starts a workflow when a trigger of this kind fires, and works on its runs. */
+export interface Subscription<Input, Output, E, R> extends WorkSource<Input, Output, E, R> {
+  readonly kind: string
   readonly start: (event: Trigger.TriggerEvent) => StartOptions<Input>
+}
+
+/** Which runs to list, and which page of them. */
+export interface ListRunsRequest extends Page.PageRequest {
+  readonly workflow?: string
+  readonly state?: RunState
 }
 
 /** Settings of the orchestrator. */
 export interface Options {
   /**
    * How long a silent process keeps its runs, milliseconds; default 15000. A process of the same
-   * host that died is noticed at once.
+   * host that died is noticed at once. Hosts whose clocks differ need a longer lease than that.
    */
   readonly leaseMs?: number
   /** How often waiting callers and the worker look, milliseconds; default 200. */
   readonly pollMs?: number
-  readonly onStep?: Execution.StepListener
+  /** Told of each step as it is replayed, begun and ended. What it throws is ignored. */
+  readonly onStep?: (event: StepEvent) => void
+  /** Namespace of the jobs in OpenLineage events; default `ashlar`. */
+  readonly lineageNamespace?: string
 }
 
 /** Runs durable workflows. */
@@ -95,22 +91,30 @@ export class Orchestrator extends Context.Service<
       workflow: Workflow<Input, Output, E, R>,
       key: string,
     ) => Effect.Effect<Output, OrchestratorError>
-    /** Works on subscribed triggers and their runs until the scope closes. */
+    /**
+     * Works on the runs of a workflow, and on triggers when subscribed to some, until the scope
+     * closes: takes runs that were started, and those of processes that died. Only runs of the
+     * workflow's own version. Any number of processes may work on one database.
+     */
     readonly work: <Input, Output, E, R>(
-      subscription: Subscription<Input, Output, E, R>,
+      source: WorkSource<Input, Output, E, R> | Subscription<Input, Output, E, R>,
     ) => Effect.Effect<void, OrchestratorError, R | Scope.Scope>
+    /** A run by its id. */
     readonly getRun: (id: string) => Effect.Effect<RunInfo, OrchestratorError>
+    /** A run by its workflow and key. */
     readonly findRun: (
       workflow: string,
       key: string,
     ) => Effect.Effect<RunInfo | undefined, OrchestratorError>
     /** Runs, newest first. */
     readonly listRuns: (
-      page?: Page.PageRequest,
+      request?: ListRunsRequest,
     ) => Effect.Effect<Page.Page<RunInfo>, OrchestratorError>
+    /** The steps of a run, in the order they began; none for a run there is not. */
     readonly steps: (runId: string) => Effect.Effect<ReadonlyArray<StepInfo>, OrchestratorError>
     /** Cancels a run that is not final; the process that works on it stops at its next heartbeat. */
     readonly cancel: (runId: string) => Effect.Effect<RunInfo, OrchestratorError>
+    /** Stores a trigger for the {@link work} loops subscribed to its kind; the same key fires once. */
     readonly fire: (
       event: Trigger.TriggerEvent,
     ) => Effect.Effect<Trigger.TriggerReceipt, OrchestratorError>
@@ -120,18 +124,21 @@ export class Orchestrator extends Context.Service<
 const notFound = (id: string) =>
   new OrchestratorError({ reason: "NotFound", message: `there is no run ${JSON.stringify(id)}` })
 
-const info = (row: RunRow): RunInfo => ({
-  id: row.id,
-  workflow: row.workflow,
-  key: row.key,
-  version: row.version,
-  state: row.state,
-  created: row.created,
-  ...(row.finished === null ? {} : { finished: row.finished }),
-  ...(row.error === null ? {} : { error: row.error }),
-})
+const checkKey = (key: string): Effect.Effect<void, OrchestratorError> =>
+  key !== "" && key.length <= 512
+    ? Effect.void
+    : Effect.fail(
+        new OrchestratorError({
+          reason: "InvalidInput",
+          field: "key",
+          message: `a run key has 1 to 512 characters, this one has ${key.length}`,
+        }),
+      )
 
-/** The orchestrator on a {@link Database}. */
+/**
+ * The orchestrator on a {@link Database}. With core's `LineageSink` in the context it emits an
+ * OpenLineage START and terminal event for each run and step.
+ */
 export const layer = (
   options: Options = {},
 ): Layer.Layer<Orchestrator, OrchestratorError, Database.Database> =>
@@ -139,21 +146,24 @@ export const layer = (
 
 const make = Effect.fnUntraced(function* (options: Options) {
   const { leaseMs = 15_000, pollMs = 200, onStep = () => {} } = options
+  for (const [field, value] of Object.entries({ leaseMs, pollMs })) {
+    if (Number.isFinite(value) && value > 0) continue
+    return yield* new OrchestratorError({
+      reason: "InvalidInput",
+      field,
+      message: `${field} is ${value}: give a positive number of milliseconds`,
+    })
+  }
   const journal = yield* Journal.make
-  const owner = Owner.self()
+  const lineage = yield* Lineage.make(options.lineageNamespace ?? "ashlar")
+  const settings = { journal, lineage, owner: Owner.self(), leaseMs, listener: onStep }
 
   const ensure = Effect.fnUntraced(function* <Input, Output, E, R>(
     workflow: Workflow<Input, Output, E, R>,
     start: StartOptions<Input>,
   ) {
-    if (start.key === "" || start.key.length > 512) {
-      return yield* new OrchestratorError({
-        reason: "InvalidInput",
-        field: "key",
-        message: `a run key has 1 to 512 characters, this one has ${start.key.length}`,
-      })
-    }
-    const input = yield* Execution.encode(workflow.input, start.input, "input")
+    yield* checkKey(start.key)
+    const input = yield* encode(workflow.input, start.input, "input")
     yield* journal.insertRun({
       workflow: workflow.name,
       key: start.key,
@@ -191,14 +201,12 @@ const make = Effect.fnUntraced(function* (options: Options) {
     let row = yield* ensure(workflow, start)
     while (true) {
       if (row.state === "succeeded") {
-        return yield* Execution.decode(workflow.output, row.output, "output")
+        return yield* decode(workflow.output, row.output, "output")
       }
       if (row.state === "cancelled") return yield* cancelled(row)
       if (row.state === "failed" || isFree(row)) {
-        const epoch = yield* journal.claim(row, owner, leaseMs)
-        if (epoch !== undefined) {
-          return yield* Execution.execute(journal, workflow, row, epoch, leaseMs, onStep)
-        }
+        const done = yield* Execution.claimAndRun(settings, workflow, row)
+        if (done !== undefined) return done.output
       }
       yield* Effect.sleep(pollMs)
       row = yield* load(workflow.name, start.key)
@@ -212,7 +220,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     while (true) {
       const row = yield* journal.findRun(workflow.name, key)
       if (row?.state === "succeeded") {
-        return yield* Execution.decode(workflow.output, row.output, "output")
+        return yield* decode(workflow.output, row.output, "output")
       }
       if (row?.state === "cancelled") return yield* cancelled(row)
       if (row?.state === "failed") {
@@ -228,86 +236,93 @@ const make = Effect.fnUntraced(function* (options: Options) {
   const dispatch = Effect.fnUntraced(function* <Input, Output, E, R>(
     subscription: Subscription<Input, Output, E, R>,
   ) {
-    for (const row of yield* journal.pendingTriggers([subscription.kind])) {
-      const { id, key, kind, subject, reason, payload } = row
-      const start = subscription.start({ key, kind, subject, reason, payload: JSON.parse(payload) })
-      const { name, version } = subscription.workflow
-      const input = yield* Execution.encode(subscription.workflow.input, start.input, "input")
-      yield* journal.handleTrigger(id, { workflow: name, key: start.key, version, input })
+    const { kind, workflow } = subscription
+    for (const row of yield* journal.pendingTriggers(kind)) {
+      const { id, key, subject, reason, payload } = row
+      const event = { key, kind, subject, reason, payload: JSON.parse(payload) }
+      const run = Effect.gen(function* () {
+        const start = subscription.start(event)
+        yield* checkKey(start.key)
+        const input = yield* encode(workflow.input, start.input, "input")
+        return { workflow: workflow.name, key: start.key, version: workflow.version, input }
+      })
+      // A trigger nobody can make a run of must not stand in the way of the others.
+      yield* Effect.matchCauseEffect(run, {
+        onSuccess: (start) => journal.handleTrigger(id, start),
+        onFailure: (cause) =>
+          Cause.hasInterruptsOnly(cause)
+            ? Effect.interrupt
+            : Effect.andThen(
+                Effect.logError(
+                  `trigger ${key} (${kind}) starts no run of ${workflow.name}`,
+                  cause,
+                ),
+                journal.refuseTrigger(id, describe(cause)),
+              ),
+      })
     }
   })
 
   const workOnce = Effect.fnUntraced(function* <Input, Output, E, R>(
-    subscription: Subscription<Input, Output, E, R>,
+    workflow: Workflow<Input, Output, E, R>,
   ) {
-    yield* dispatch(subscription)
-    const { workflow } = subscription
-    for (const row of yield* journal.runnable([workflow.name], 100)) {
+    for (const row of yield* journal.runnable(workflow.name, workflow.version, 100)) {
       if (!isFree(row)) continue
-      const epoch = yield* journal.claim(row, owner, leaseMs)
-      if (epoch === undefined) continue
       // The failure is journaled with the run; the loop goes on with the next one.
-      yield* Effect.ignoreCause(Execution.execute(journal, workflow, row, epoch, leaseMs, onStep))
+      yield* Effect.ignoreCause(Execution.claimAndRun(settings, workflow, row))
     }
   })
 
+  /** A database that is away for a while must not end the loop. */
+  const loop = <R>(effect: Effect.Effect<void, OrchestratorError, R>) =>
+    effect.pipe(
+      Effect.ignoreCause({ log: "Warn", message: "orchestrator worker" }),
+      Effect.andThen(Effect.sleep(pollMs)),
+      Effect.forever,
+      Effect.forkScoped,
+    )
+
   const getRun = Effect.fnUntraced(function* (id: string) {
     const row = yield* journal.getRun(id)
-    return row === undefined ? yield* notFound(id) : info(row)
+    return row === undefined ? yield* notFound(id) : runInfo(row)
   })
 
   return Orchestrator.of({
     execute,
-    start: (workflow, start) => Effect.map(ensure(workflow, start), info),
+    start: (workflow, start) => Effect.map(ensure(workflow, start), runInfo),
     wait,
-    work: (subscription) =>
-      workOnce(subscription).pipe(
-        // A database that is away for a while must not end the loop.
-        Effect.catch((error) => Effect.logWarning("orchestrator worker:", error.message)),
-        Effect.andThen(Effect.sleep(pollMs)),
-        Effect.forever,
-        Effect.forkScoped,
-        Effect.asVoid,
-      ),
+    work: Effect.fnUntraced(function* (source) {
+      const { workflow, concurrency = 1 } = source
+      if ("kind" in source) yield* loop(dispatch(source))
+      for (let i = 0; i < concurrency; i++) yield* loop(workOnce(workflow))
+    }),
     getRun,
     findRun: (workflow, key) =>
       Effect.map(journal.findRun(workflow, key), (row) =>
-        row === undefined ? undefined : info(row),
+        row === undefined ? undefined : runInfo(row),
       ),
-    listRuns: Effect.fnUntraced(function* (page = {}) {
-      const limit = Math.min(Math.max(page.limit ?? 50, 1), 1000)
-      const after = page.token === undefined ? undefined : Page.decodeToken(page.token)
-      const [created, id] = after ?? []
-      if (page.token !== undefined && (typeof created !== "number" || typeof id !== "string")) {
-        return yield* new OrchestratorError({
-          reason: "InvalidInput",
-          field: "token",
-          message: "the page token is not one this service gave: start again without a token",
-        })
+    listRuns: ({ workflow, state, ...request } = {}) =>
+      Effect.map(
+        journal.listRuns(
+          {
+            ...(workflow === undefined ? {} : { workflow }),
+            ...(state === undefined ? {} : { state }),
+          },
+          request,
+        ),
+        ({ items, ...rest }) => ({ items: items.map(runInfo), ...rest }),
+      ),
+    steps: (runId) => Effect.map(journal.steps(runId), (rows) => rows.map(stepInfo)),
+    cancel: Effect.fnUntraced(function* (runId) {
+      const before = yield* journal.getRun(runId)
+      if (before === undefined) return yield* notFound(runId)
+      if (yield* journal.cancel(runId)) {
+        yield* Metrics.runEnded(before.workflow, "cancelled")
+        const begun = before.epoch > 0 && before.state !== "failed"
+        if (begun) yield* lineage.runEnded(before, { outcome: "cancelled" })
       }
-      const position =
-        typeof created === "number" && typeof id === "string" ? { created, id } : undefined
-      const rows = yield* journal.listRuns(position, limit)
-      const last = rows.at(-1)
-      return {
-        items: rows.map(info),
-        ...(rows.length === limit && last !== undefined
-          ? { next: Page.encodeToken([last.created, last.id]) }
-          : {}),
-      }
+      return yield* getRun(runId)
     }),
-    steps: (runId) =>
-      Effect.map(journal.steps(runId), (rows) =>
-        rows.map((row) => ({
-          name: row.name,
-          state: row.state,
-          attempt: row.attempt,
-          started: row.started,
-          ...(row.finished === null ? {} : { finished: row.finished }),
-          ...(row.error === null ? {} : { error: row.error }),
-        })),
-      ),
-    cancel: (runId) => Effect.andThen(journal.cancel(runId), getRun(runId)),
     fire: Effect.fnUntraced(function* (event) {
       const valid = yield* Effect.mapError(
         Schema.decodeUnknownEffect(Trigger.TriggerEvent)(event),

@@ -1,31 +1,26 @@
 import { Trigger } from "@ashlar/core"
-import * as Sqlite from "@ashlar/core/sqlite"
 import { Orchestrator, Workflow } from "@ashlar/orchestrator"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { afterAll, describe, expect, it } from "vitest"
+import { Databases, type Fresh } from "./support/databases.ts"
 
-const folder = mkdtempSync(join(tmpdir(), "ashlar-orchestrator-"))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
-let files = 0
-const file = () => join(folder, `db${files++}.sqlite`)
+const databases = new Databases()
+afterAll(() => databases[Symbol.asyncDispose]())
 
-const environment = (path: string, options: Orchestrator.Options = {}) =>
+const environment = (database: Fresh, options: Orchestrator.Options = {}) =>
   Orchestrator.triggerLayer.pipe(
     Layer.provideMerge(Orchestrator.layer({ pollMs: 10, ...options })),
-    Layer.provide(Sqlite.layer({ file: path })),
+    Layer.provide(database.layer),
   )
 
 const run = <A, E>(
-  path: string,
+  database: Fresh,
   effect: Effect.Effect<A, E, Orchestrator.Orchestrator | Trigger.Trigger>,
   options?: Orchestrator.Options,
-) => Effect.runPromise(Effect.provide(effect, environment(path, options)))
+) => Effect.runPromise(Effect.provide(effect, environment(database, options)))
 
 const sumWorkflow = (calls: Array<string>, failures = { left: 0 }) =>
   Workflow.make({
@@ -54,9 +49,9 @@ const sumWorkflow = (calls: Array<string>, failures = { left: 0 }) =>
       }),
   })
 
-describe("Orchestrator", () => {
+describe.each(["sqlite", "postgres"] as const)("Orchestrator on %s", (kind) => {
   it("runs steps once and returns the stored result ever after", async () => {
-    const path = file()
+    const path = await databases.fresh(kind)
     const calls: Array<string> = []
     const workflow = sumWorkflow(calls)
     const once = Effect.gen(function* () {
@@ -69,7 +64,7 @@ describe("Orchestrator", () => {
   })
 
   it("retries a step, and after the last attempt resumes without redoing finished steps", async () => {
-    const path = file()
+    const path = await databases.fresh(kind)
     const calls: Array<string> = []
     const workflow = sumWorkflow(calls, { left: 3 })
     const events: Array<string> = []
@@ -92,7 +87,7 @@ describe("Orchestrator", () => {
   })
 
   it("refuses the same key with other input, and another version of the code", async () => {
-    const path = file()
+    const path = await databases.fresh(kind)
     const workflow = sumWorkflow([], { left: 99 })
     const attempt = (w: typeof workflow, a: number) =>
       run(
@@ -108,7 +103,7 @@ describe("Orchestrator", () => {
   })
 
   it("refuses two steps of one name and results that are too large", async () => {
-    const path = file()
+    const path = await databases.fresh(kind)
     const attempt = (name: string, body: Workflow.Workflow<null, string, unknown, never>["run"]) =>
       run(
         path,
@@ -143,7 +138,7 @@ describe("Orchestrator", () => {
   })
 
   it("lets one of many callers run, and gives all of them the result", async () => {
-    const path = file()
+    const path = await databases.fresh(kind)
     const calls: Array<string> = []
     const workflow = sumWorkflow(calls)
     const results = await run(
@@ -159,7 +154,7 @@ describe("Orchestrator", () => {
   })
 
   it("stops a cancelled run at its next heartbeat and keeps it cancelled", async () => {
-    const path = file()
+    const path = await databases.fresh(kind)
     const workflow = Workflow.make({
       name: "forever",
       version: "1",
@@ -188,7 +183,7 @@ describe("Orchestrator", () => {
   })
 
   it("an interrupted run continues where it was", async () => {
-    const path = file()
+    const path = await databases.fresh(kind)
     const calls: Array<string> = []
     const workflow = Workflow.make({
       name: "two",
@@ -216,7 +211,7 @@ describe("Orchestrator", () => {
   })
 
   it("starts one run per trigger key, and lists runs by pages", async () => {
-    const path = file()
+    const path = await databases.fresh(kind)
     const calls: Array<string> = []
     const workflow = sumWorkflow(calls)
     const outcome = await run(
@@ -250,7 +245,7 @@ describe("Orchestrator", () => {
   })
 
   it("keeps a durable sleep's wake-up time across restarts", async () => {
-    const path = file()
+    const path = await databases.fresh(kind)
     const workflow = Workflow.make({
       name: "nap",
       version: "1",

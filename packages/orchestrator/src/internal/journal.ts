@@ -1,8 +1,9 @@
-import { Database, Id, type Trigger, Timestamp } from "@ashlar/core"
+import { Database, Id, Keyset, type Page, Timestamp, type Trigger } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import { sql } from "kysely"
 import { OrchestratorError } from "../Workflow.ts"
-import { migrations, type RunRow, type StepRow, type Tables } from "./migrations.ts"
+import { migrations, type RunRow, type Tables } from "./migrations.ts"
+import * as StepWriter from "./stepWriter.ts"
 
 /** A run's outcome to write. */
 export interface Outcome {
@@ -12,10 +13,29 @@ export interface Outcome {
 }
 
 const refused = (error: Database.DatabaseError): OrchestratorError =>
+  error.reason === "InvalidInput" && error.field !== undefined
+    ? new OrchestratorError({
+        reason: "InvalidInput",
+        field: error.field,
+        message: error.message,
+        cause: error,
+      })
+    : new OrchestratorError({
+        reason: error.reason === "Corrupt" ? "Corrupt" : "Unavailable",
+        message: `the orchestrator's database failed: ${error.message}`,
+        cause: error,
+      })
+
+/** Which runs to list. */
+export interface RunFilter {
+  readonly workflow?: string
+  readonly state?: RunRow["state"]
+}
+
+const lost = (run: string) =>
   new OrchestratorError({
-    reason: error.reason === "Corrupt" ? "Corrupt" : "Unavailable",
-    message: `the orchestrator's database failed: ${error.message}`,
-    cause: error,
+    reason: "Conflict",
+    message: `run ${run} was cancelled or taken over by another process; this one stops`,
   })
 
 /** All reads and writes of the orchestrator's tables. Every write by a runner checks its epoch. */
@@ -92,18 +112,7 @@ export const make = Effect.gen(function* () {
           .where("epoch", "=", epoch)
           .where("state", "=", "running"),
       ),
-    ).pipe(
-      Effect.flatMap((changes) =>
-        changes.rows === 1
-          ? Effect.void
-          : Effect.fail(
-              new OrchestratorError({
-                reason: "Conflict",
-                message: `run ${id} was cancelled or taken over by another process; this one stops`,
-              }),
-            ),
-      ),
-    )
+    ).pipe(Effect.flatMap((changes) => (changes.rows === 1 ? Effect.void : Effect.fail(lost(id)))))
 
   const finish = (id: string, epoch: number, outcome: Outcome) =>
     wrap(
@@ -133,7 +142,7 @@ export const make = Effect.gen(function* () {
           .where("id", "=", id)
           .where("state", "in", ["pending", "running", "failed"]),
       ),
-    )
+    ).pipe(Effect.map((changes) => changes.rows === 1))
 
   const steps = (run: string) =>
     wrap(
@@ -147,57 +156,39 @@ export const make = Effect.gen(function* () {
       ),
     )
 
-  /** Writes a step's row in one transaction with the check that this epoch still owns the run. */
-  const writeStep = (row: StepRow, leaseMs: number) =>
-    wrap(
-      db.transaction(
-        Effect.andThen(
-          renew(row.run, row.epoch, leaseMs),
-          db.run(
-            build
-              .insertInto("orchestrator_step")
-              .values(row)
-              .onConflict((c) => {
-                const { run: _run, name: _name, ...rest } = row
-                return c.columns(["run", "name"]).doUpdateSet(rest)
-              }),
-          ),
-        ),
-      ),
-    )
+  const writeStep = yield* StepWriter.make(db, lost, refused)
 
-  /** Runs of these workflows that nobody works on. */
-  const runnable = (workflows: ReadonlyArray<string>, limit: number) =>
+  /**
+   * Runs of a workflow that some process may take: waiting ones first, then those whose lease ends
+   * or ended soonest, so that many healthy runs never hide a forgotten one.
+   */
+  const runnable = (workflow: string, version: string, limit: number) =>
     wrap(
       db.all(
         build
           .selectFrom("orchestrator_run")
           .selectAll()
-          .where("workflow", "in", [...workflows])
+          .where("workflow", "=", workflow)
+          .where("version", "=", version)
           .where("state", "in", ["pending", "running"])
+          .orderBy("lease")
           .orderBy("created")
           .limit(limit),
       ),
     )
 
-  const listRuns = (after: { created: number; id: string } | undefined, limit: number) => {
-    const query = build
-      .selectFrom("orchestrator_run")
-      .selectAll()
-      .orderBy("created", "desc")
-      .orderBy("id", "desc")
-      .limit(limit)
+  const listRuns = (filter: RunFilter, request: Page.PageRequest) => {
+    let query = build.selectFrom("orchestrator_run").selectAll()
+    if (filter.workflow !== undefined) query = query.where("workflow", "=", filter.workflow)
+    if (filter.state !== undefined) query = query.where("state", "=", filter.state)
     return wrap(
-      db.all(
-        after === undefined
-          ? query
-          : query.where((where) =>
-              where.or([
-                where("created", "<", after.created),
-                where.and([where("created", "=", after.created), where("id", "<", after.id)]),
-              ]),
-            ),
-      ),
+      Keyset.page(db, query, request, {
+        keys: [
+          { column: "created", direction: "desc" },
+          { column: "id", direction: "desc" },
+        ],
+        defaultLimit: 50,
+      }),
     )
   }
 
@@ -217,6 +208,7 @@ export const make = Effect.gen(function* () {
                 payload: JSON.stringify(event.payload ?? null),
                 fired: Timestamp.now(),
                 run: null,
+                error: null,
               })
               .onConflict((c) => c.column("key").doNothing()),
           )
@@ -228,14 +220,15 @@ export const make = Effect.gen(function* () {
       ),
     )
 
-  const pendingTriggers = (kinds: ReadonlyArray<string>) =>
+  const pendingTriggers = (kind: string) =>
     wrap(
       db.all(
         build
           .selectFrom("orchestrator_trigger")
           .selectAll()
           .where("run", "is", null)
-          .where("kind", "in", [...kinds])
+          .where("error", "is", null)
+          .where("kind", "=", kind)
           .orderBy("fired")
           .limit(100),
       ),
@@ -261,6 +254,9 @@ export const make = Effect.gen(function* () {
       ),
     )
 
+  const refuseTrigger = (trigger: string, error: string) =>
+    wrap(db.run(build.updateTable("orchestrator_trigger").set({ error }).where("id", "=", trigger)))
+
   return {
     findRun,
     getRun,
@@ -276,6 +272,7 @@ export const make = Effect.gen(function* () {
     fireTrigger,
     pendingTriggers,
     handleTrigger,
+    refuseTrigger,
   }
 })
 

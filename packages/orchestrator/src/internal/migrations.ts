@@ -53,6 +53,16 @@ export const migrations: ReadonlyArray<Database.Migration> = [
         .addColumn("run", "text"),
     ],
   },
+  {
+    id: "0002-lists-and-refused-triggers",
+    up: (build) => [
+      build.schema
+        .createIndex("orchestrator_run_created")
+        .on("orchestrator_run")
+        .columns(["created", "id"]),
+      build.schema.alterTable("orchestrator_trigger").addColumn("error", "text"),
+    ],
+  },
 ]
 
 /** A row of `orchestrator_run`. */
@@ -94,7 +104,10 @@ export interface TriggerRow {
   readonly reason: string
   readonly payload: string
   readonly fired: number
+  /** The run it started. */
   readonly run: string | null
+  /** Why no run could be made of it. */
+  readonly error: string | null
 }
 
 /** The orchestrator's tables. */
