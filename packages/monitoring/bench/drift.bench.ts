@@ -26,20 +26,26 @@ const print = (bench: string, value: number, unit: string, against: string, bar:
     }),
   )
 
-const seconds = (work: () => unknown): number => {
-  const times = [0, 1, 2].map(() => {
+const seconds = (work: () => unknown, rounds = 3): number => {
+  const times = Array.from({ length: rounds }, () => {
     const began = performance.now()
     work()
     return (performance.now() - began) / 1000
   })
-  return times.sort((a, b) => a - b)[1] ?? Number.NaN
+  return times.sort((a, b) => a - b)[rounds >> 1] ?? Number.NaN
 }
 
 const [first = new Float64Array(0), second = first] = numeric
-const sorting = seconds(() => first.slice().sort())
+const sorting = seconds(() => first.slice().sort(), 9)
 const copying = seconds(() => first.slice())
 const sorted = "a sort of the same column in this run"
-print("profile.numeric", seconds(() => Profile.ofColumns({ x: first })) / sorting, "x", sorted, 1)
+print(
+  "profile.numeric",
+  seconds(() => Profile.ofColumns({ x: first }), 9) / sorting,
+  "x",
+  sorted,
+  1,
+)
 const counting = seconds(() => {
   const counts = new Map<string, number>()
   for (const value of text[0] ?? []) counts.set(value, (counts.get(value) ?? 0) + 1)
