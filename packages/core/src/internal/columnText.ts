@@ -60,7 +60,8 @@ class Interner {
     this.ends[code + 1] = start + to - from
     this.hashes[code] = hash
     this.slots[slot] = code
-    if (this.count * 2 > this.slots.length) this.grow()
+    // Grown while there still is a free place: the next entry writes before it looks.
+    if (this.count * 2 >= this.slots.length) this.grow()
     return code
   }
 
