@@ -4,7 +4,7 @@ import { Timestamp } from "@ashlar/core"
 export const day = 86_400e6
 
 /** How often the online features are brought up to date, microseconds. */
-export const refresh = 3600e6
+export const refresh = 2 * 3600e6
 
 /** The last refresh before an instant: what the online store then knows. */
 export const refreshBefore = (time: Timestamp.Timestamp): Timestamp.Timestamp =>

@@ -120,7 +120,7 @@ const numeric = (values: FeatureSource.FeatureVectors["values"]): ReadonlyArray<
   values.map((column) => Float32Array.from(column as ArrayLike<number>))
 
 /**
- * Lives through a span of time: every hour the online features are brought up to date, the
+ * Lives through a span of time: every two hours the online features are brought up to date, the
  * flights departing until the next refresh are scored over HTTP with vectors from the online store,
  * predictions are recorded, and so are the labels of flights that have arrived by then. Doing a
  * span again changes nothing: predictions and labels are known by their ids.
