@@ -50,6 +50,12 @@ export interface ModelStatus {
   readonly requests: number
   /** Requests refused, left waiting, or failed in the model. */
   readonly failures: number
+  /** Failures because the queue was full. */
+  readonly rejected: number
+  /** Failures because the caller left, or timed out, while the request waited. */
+  readonly cancelled: number
+  /** Failures in the model or its worker. */
+  readonly backendFailures: number
   readonly rows: number
   /** Runs of the model; fewer than requests when they ran together. */
   readonly runs: number
