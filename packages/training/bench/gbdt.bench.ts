@@ -23,7 +23,7 @@ const line = (
   )
 
 const threads = [1, 2]
-const ours = []
+const ours: Array<{ readonly seconds: number; readonly auc: number }> = []
 for (const count of threads) {
   const start = performance.now()
   const fitted = await Effect.runPromise(
