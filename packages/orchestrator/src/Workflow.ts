@@ -7,6 +7,7 @@
 import { Failure, Name } from "@ashlar/core"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Promised from "./internal/promiseWorkflow.ts"
 
 /** A run could not be started, continued, found or stored. */
 export class OrchestratorError extends Schema.TaggedError<OrchestratorError>()(
@@ -73,6 +74,29 @@ const isName = Schema.is(Name.Name)
 /**
  * Makes a workflow. The code between steps must be deterministic: read clocks, randomness and the
  * outside world inside steps only. Throws a `TypeError` for a name that is not one.
+ *
+ * @example
+ * ```ts
+ * import { Workflow } from "@ashlar/orchestrator"
+ * import * as Effect from "effect/Effect"
+ * import * as Schema from "effect/Schema"
+ *
+ * const train = Workflow.make({
+ *   name: "train",
+ *   version: "1",
+ *   input: Schema.Struct({ month: Schema.String }),
+ *   output: Schema.Number,
+ *   run: ({ month }, { step }) =>
+ *     Effect.gen(function* () {
+ *       const rows = yield* step(
+ *         { name: "read", output: Schema.Number, attempts: 3 },
+ *         Effect.sync(() => month.length * 100),
+ *       )
+ *       return yield* step({ name: "fit", output: Schema.Number }, Effect.succeed(rows / 1000))
+ *     }),
+ * })
+ * train.name // => "train"
+ * ```
  */
 export const make = <Input, Output, E, R>(
   definition: Workflow<Input, Output, E, R>,
@@ -84,3 +108,36 @@ export const make = <Input, Output, E, R>(
   }
   return definition
 }
+
+/** What a workflow written with promises can do durably. */
+export interface PromiseContext extends Pick<WorkflowContext, "runId" | "epoch"> {
+  /** Aborts when the run is stopped: cancelled, taken over, or its orchestrator closed. */
+  readonly signal: AbortSignal
+  /**
+   * Runs the function once to success and journals its result; replays it ever after. Its `signal`
+   * aborts when the attempt times out or the run is stopped.
+   */
+  readonly step: <A>(
+    options: StepOptions<A>,
+    call: (context: { readonly signal: AbortSignal }) => Promise<A> | A,
+  ) => Promise<A>
+  /** Sleeps until a wake-up time that survives restarts. */
+  readonly sleep: (name: string, millis: number) => Promise<void>
+}
+
+/** A workflow written with promises. */
+export interface PromiseWorkflow<Input, Output> extends Omit<
+  Workflow<Input, Output, unknown, never>,
+  "run"
+> {
+  readonly run: (input: Input, context: PromiseContext) => Promise<Output> | Output
+}
+
+/**
+ * Makes a workflow from an async function. Steps may run side by side (`Promise.all`); those still
+ * running when the function's promise settles are stopped. Throws a `TypeError` for a name that is
+ * not one.
+ */
+export const fromPromise = <Input, Output>(
+  definition: PromiseWorkflow<Input, Output>,
+): Workflow<Input, Output, unknown, never> => make({ ...definition, run: Promised.run(definition) })
