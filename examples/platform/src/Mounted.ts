@@ -1,0 +1,65 @@
+/**
+ * What the server serves, and where.
+ *
+ * @module
+ */
+import * as FeatureStoreHttp from "@ashlar/feature-store/fastify"
+import * as MonitoringHttp from "@ashlar/monitoring/fastify"
+import * as ServingHttp from "@ashlar/serving/fastify"
+import type * as ManagedRuntime from "effect/ManagedRuntime"
+import type { FastifyInstance } from "fastify"
+import type { Environment } from "./environment.ts"
+
+/** A module behind the server. */
+export interface Mounted {
+  readonly name: string
+  /** What it does and which protocol it speaks. */
+  readonly about: string
+  /** Routes worth a look, the ones a browser can open as links. */
+  readonly routes: ReadonlyArray<{ readonly path: string; readonly open: boolean }>
+  readonly register: (
+    app: FastifyInstance,
+    runtime: ManagedRuntime.ManagedRuntime<Environment, unknown>,
+  ) => unknown
+}
+
+/** Every module, in the order of the page. */
+export const modules: ReadonlyArray<Mounted> = [
+  {
+    name: "Serving",
+    about: "predictions from registered models, over the Open Inference Protocol V2",
+    routes: [
+      { path: "/v2", open: true },
+      { path: "/v2/models/stats", open: true },
+      { path: "/v2/models/{model}", open: false },
+      { path: "/v2/models/{model}/infer", open: false },
+      { path: "/v2/repository/index", open: false },
+    ],
+    register: (app, runtime) => app.register(ServingHttp.plugin, { runtime }),
+  },
+  {
+    name: "Feature store",
+    about: "feature vectors for entity keys, over the protocol of Feast's feature server",
+    routes: [
+      { path: "/get-online-features", open: false },
+      { path: "/push", open: false },
+      { path: "/materialize", open: false },
+      { path: "/health", open: true },
+    ],
+    register: (app, runtime) => app.register(FeatureStoreHttp.plugin, { runtime }),
+  },
+  {
+    name: "Monitoring",
+    about: "predictions and labels in; performance, drift, misses and explanations out",
+    routes: [
+      { path: "/monitoring/v1/models", open: true },
+      { path: "/monitoring/v1/predictions", open: false },
+      { path: "/monitoring/v1/labels", open: false },
+      { path: "/monitoring/v1/models/{model}/performance", open: false },
+      { path: "/monitoring/v1/models/{model}/drift", open: false },
+    ],
+    // Below a prefix: /v1/models means a server of models to TensorFlow Serving's and KServe's clients.
+    register: (app, runtime) =>
+      app.register(MonitoringHttp.plugin, { runtime, models: runtime, prefix: "/monitoring" }),
+  },
+]
