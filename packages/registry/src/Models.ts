@@ -9,7 +9,7 @@ import {
   ModelPackage,
   type ModelRef,
   type ModelSink,
-  PromotionGate,
+  type PromotionGate,
   Timestamp,
 } from "@ashlar/core"
 import * as Context from "effect/Context"
@@ -20,6 +20,7 @@ import * as Audit from "./Audit.ts"
 import * as Files from "./internal/files.ts"
 import * as Limits from "./internal/limits.ts"
 import type { VersionRow } from "./internal/migrations.ts"
+import * as Promotion from "./internal/promotion.ts"
 import * as Store from "./internal/store.ts"
 import { Policy } from "./Policy.ts"
 import { RegistryError, fromBackend, invalid, notFound } from "./RegistryError.ts"
@@ -203,14 +204,20 @@ const make = Effect.gen(function* () {
     yield* db.run(
       build
         .insertInto("registry_model")
-        .values({ name: model.name, created: Timestamp.now() })
+        .values({
+          name: model.name,
+          created: Timestamp.now(),
+          updated: Timestamp.now(),
+          description: "",
+          tags: "{}",
+        })
         .onConflict((c) => c.column("name").doNothing()),
     )
     // Touching the model's row makes concurrent registrations of one model queue up.
     yield* db.run(
       build
         .updateTable("registry_model")
-        .set({ name: model.name })
+        .set({ updated: Timestamp.now() })
         .where("name", "=", model.name),
     )
     const known = yield* findByKey(model.name, key)
@@ -267,80 +274,11 @@ const make = Effect.gen(function* () {
     return yield* info(yield* db.transaction(addVersion(model, key, manifest, files)))
   })
 
-  const promote = Effect.fnUntraced(function* (request: ModelSink.PromoteModel) {
-    const { name, alias, version, key } = request
-    if (key !== undefined) {
-      const before = yield* db.first(
-        build
-          .selectFrom("registry_promotion")
-          .select("result")
-          .where("model", "=", name)
-          .where("key", "=", key),
-      )
-      if (before !== undefined) {
-        const result: ModelSink.Promotion = JSON.parse(before.result)
-        return result
-      }
-    }
-    yield* row({ name, version })
-    const decision = yield* decide(request)
-    const record = Effect.gen(function* () {
-      const why = { decision, reason: request.reason ?? null }
-      const previous = decision.passed
-        ? yield* pointAlias(name, alias, version, "model.promoted", why)
-        : (yield* aliased(name, alias))?.version
-      if (!decision.passed) {
-        yield* Audit.append(store, {
-          action: "model.refused",
-          subject: name,
-          detail: { alias, version, ...why },
-        })
-      }
-      const result: ModelSink.Promotion = {
-        promoted: decision.passed,
-        ...(previous === undefined ? {} : { previous }),
-        decision,
-      }
-      if (key !== undefined) {
-        yield* db.run(
-          build
-            .insertInto("registry_promotion")
-            .values({ model: name, key, result: JSON.stringify(result) }),
-        )
-      }
-      return result
-    })
-    return yield* db.transaction(record)
-  })
-
-  const decide = Effect.fnUntraced(function* (request: ModelSink.PromoteModel) {
-    const { name, alias, version } = request
-    const policy = yield* getPolicy(name, alias)
-    if (policy === undefined) {
-      const message = `no policy protects ${name}@${alias}`
-      return { passed: true, checks: [{ name: "policy", passed: true, message }] }
-    }
-    const evaluation = request.evaluation ?? policy.evaluation
-    if (evaluation === undefined) {
-      return yield* invalid(
-        "evaluation",
-        `the policy of ${name}@${alias} compares on data: name it in the request or in the policy`,
-      )
-    }
-    const baseline = request.baseline ?? policy.baseline
-    const champion =
-      (yield* aliased(name, alias)) ??
-      (baseline === undefined ? undefined : yield* aliased(name, baseline))
-    const gate = yield* PromotionGate.PromotionGate
-    return yield* gate.compare({
-      challenger: { name, version },
-      ...(champion === undefined ? {} : { champion: { name, version: champion.version } }),
-      evaluation,
-      label: policy.label,
-      metric: policy.metric,
-      ...(policy.minimumGain === undefined ? {} : { minimumGain: policy.minimumGain }),
-      ...(policy.alpha === undefined ? {} : { alpha: policy.alpha }),
-    })
+  const promote = Promotion.make(store, {
+    row: (name, version) => row({ name, version }),
+    aliased,
+    policy: getPolicy,
+    pointAlias,
   })
 
   return Models.of({

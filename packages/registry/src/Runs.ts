@@ -4,22 +4,20 @@
  *
  * @module
  */
-import { type BlobStore, type Database, Id, Page, RunTracker, Timestamp } from "@ashlar/core"
+import { type BlobStore, type Database, Id, type Page, RunTracker, Timestamp } from "@ashlar/core"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Files from "./internal/files.ts"
-import type { RunRow } from "./internal/migrations.ts"
 import * as Limits from "./internal/limits.ts"
+import * as Paging from "./internal/runs-page.ts"
+import * as Reading from "./internal/runs-read.ts"
+import type { MetricPoint, RunRecord } from "./internal/runs-read.ts"
+import * as Writing from "./internal/runs-write.ts"
 import * as Store from "./internal/store.ts"
-import { RegistryError, invalid, notFound } from "./RegistryError.ts"
+import { RegistryError, notFound } from "./RegistryError.ts"
 
-/** One point of a metric's history. */
-export interface MetricPoint {
-  readonly step: number
-  readonly time: Timestamp.Timestamp
-  readonly value: number
-}
+export type { MetricPoint, RunRecord } from "./internal/runs-read.ts"
 
 /** A file of a run. */
 export interface Artifact {
@@ -37,15 +35,40 @@ export interface RunInput {
   readonly rows?: number
 }
 
+/** A run to create in an experiment that exists, as MLflow's clients ask for it. */
+export interface CreateRun {
+  readonly experimentId: string
+  readonly name?: string
+  readonly user?: string
+  /** Default now. */
+  readonly started?: Timestamp.Timestamp
+  readonly tags?: Readonly<Record<string, string>>
+}
+
+/** What may change about a run. */
+export interface UpdateRun {
+  readonly status?: RunTracker.RunStatus
+  readonly ended?: Timestamp.Timestamp
+  readonly name?: string
+}
+
 /** Records and reads runs. */
 export class Runs extends Context.Service<
   Runs,
   {
-    readonly start: (run: RunTracker.StartRun) => Effect.Effect<RunTracker.Run, RegistryError>
-    /** Writes a batch in one transaction. A parameter cannot change its value. */
+    readonly start: (run: RunTracker.StartRun) => Effect.Effect<RunRecord, RegistryError>
+    /** Creates a run in an experiment that exists. */
+    readonly create: (run: CreateRun) => Effect.Effect<RunRecord, RegistryError>
+    /** Changes the status, end or name of a run, also of one that has ended. */
+    readonly update: (runId: string, change: UpdateRun) => Effect.Effect<RunRecord, RegistryError>
+    /**
+     * Writes a batch in one transaction. A parameter cannot change its value. A run that has ended
+     * takes no more, unless `ended` says so, as MLflow's protocol wants it.
+     */
     readonly log: (
       runId: string,
       batch: RunTracker.RunBatch,
+      options?: { readonly ended?: "allow" | "refuse" },
     ) => Effect.Effect<void, RegistryError>
     readonly logArtifact: (
       runId: string,
@@ -54,17 +77,22 @@ export class Runs extends Context.Service<
     readonly finish: (
       runId: string,
       status: "FINISHED" | "FAILED" | "KILLED",
-    ) => Effect.Effect<RunTracker.Run, RegistryError>
-    readonly get: (runId: string) => Effect.Effect<RunTracker.Run, RegistryError>
+    ) => Effect.Effect<RunRecord, RegistryError>
+    readonly get: (runId: string) => Effect.Effect<RunRecord, RegistryError>
     readonly find: (
       experiment: string,
       key: string,
-    ) => Effect.Effect<RunTracker.Run | undefined, RegistryError>
+    ) => Effect.Effect<RunRecord | undefined, RegistryError>
     /** Runs of an experiment, newest first. */
     readonly list: (
       experiment: string,
       page?: Page.PageRequest,
-    ) => Effect.Effect<Page.Page<RunTracker.Run>, RegistryError>
+    ) => Effect.Effect<Page.Page<RunRecord>, RegistryError>
+    /** Runs of experiments by id, the latest start first; at equal starts by id. */
+    readonly search: (
+      experimentIds: ReadonlyArray<string>,
+      page?: Page.PageRequest,
+    ) => Effect.Effect<Page.Page<RunRecord>, RegistryError>
     /** All points of a metric, by step and time. */
     readonly history: (
       runId: string,
@@ -76,99 +104,24 @@ export class Runs extends Context.Service<
 >()("@ashlar/registry/Runs/v1") {}
 
 const make = Effect.gen(function* () {
-  const { db, blobs, build, wrap } = yield* Store.make
+  const store = yield* Store.make
+  const { db, blobs, build, wrap } = store
+  const { row, view, views } = Reading.make(store)
+  const write = Writing.make(store)
+  const { list, search } = Paging.make(store, views)
 
   const experimentId = Effect.fnUntraced(function* (name: string) {
     yield* Limits.name("experiment", name)
     yield* db.run(
       build
         .insertInto("registry_experiment")
-        .values({ id: Id.make(), name, created: Timestamp.now() })
+        .values({ id: Id.make(), name, created: Timestamp.now(), updated: 0 })
         .onConflict((c) => c.column("name").doNothing()),
     )
     const row = yield* db.first(
       build.selectFrom("registry_experiment").selectAll().where("name", "=", name),
     )
     return row?.id ?? (yield* notFound(`experiment ${name}`))
-  })
-
-  const row = Effect.fnUntraced(function* (runId: string) {
-    const found = yield* db.first(
-      build.selectFrom("registry_run").selectAll().where("id", "=", runId),
-    )
-    return found ?? (yield* notFound(`run ${JSON.stringify(runId)}`))
-  })
-
-  const view = Effect.fnUntraced(function* (run: RunRow) {
-    const params = yield* db.all(
-      build.selectFrom("registry_param").selectAll().where("run", "=", run.id),
-    )
-    const tags = yield* db.all(
-      build.selectFrom("registry_tag").selectAll().where("run", "=", run.id),
-    )
-    // The last value is the one of the greatest step, then time: later rows overwrite earlier ones.
-    const metrics = yield* db.all(
-      build
-        .selectFrom("registry_metric")
-        .selectAll()
-        .where("run", "=", run.id)
-        .orderBy("key")
-        .orderBy("step")
-        .orderBy("time"),
-    )
-    return {
-      runId: run.id,
-      experimentId: run.experiment,
-      name: run.name,
-      status: run.status,
-      started: run.started,
-      ...(run.ended === null ? {} : { ended: run.ended }),
-      params: Object.fromEntries(params.map(({ key, value }) => [key, value])),
-      tags: Object.fromEntries(tags.map(({ key, value }) => [key, value])),
-      metrics: Object.fromEntries(metrics.map(({ key, value }) => [key, Number(value)])),
-    } satisfies RunTracker.Run
-  })
-
-  const write = Effect.fnUntraced(function* (runId: string, batch: RunTracker.RunBatch) {
-    const now = Timestamp.now()
-    const params = Object.entries(batch.params ?? {}).map(([key, value]) => ({
-      run: runId,
-      key,
-      value: String(value),
-    }))
-    yield* db.insertMany("registry_param", params, { onConflict: "ignore" })
-    if (params.length > 0) {
-      const stored = yield* db.all(
-        build.selectFrom("registry_param").selectAll().where("run", "=", runId),
-      )
-      const valueOf = new Map(stored.map(({ key, value }) => [key, value]))
-      const changed = params.find(({ key, value }) => valueOf.get(key) !== value)
-      if (changed !== undefined) {
-        return yield* invalid(
-          `params.${changed.key}`,
-          `param ${changed.key} of run ${runId} is ${JSON.stringify(valueOf.get(changed.key))} and cannot become ${JSON.stringify(changed.value)}: log it under another key, or start another run`,
-        )
-      }
-    }
-    for (const [key, value] of Object.entries(batch.tags ?? {})) {
-      yield* db.run(
-        build
-          .insertInto("registry_tag")
-          .values({ run: runId, key, value })
-          .onConflict((c) => c.columns(["run", "key"]).doUpdateSet({ value })),
-      )
-    }
-    yield* db.insertMany(
-      "registry_metric",
-      (batch.metrics ?? []).map(({ key, value, step = 0, time = now }) => ({
-        run: runId,
-        key,
-        step,
-        time,
-        value: String(value),
-      })),
-      { onConflict: "ignore" },
-    )
   })
 
   const active = Effect.fnUntraced(function* (runId: string) {
@@ -209,6 +162,7 @@ const make = Effect.gen(function* () {
           status: "RUNNING",
           started: Timestamp.now(),
           ended: null,
+          user_id: "",
         })
         .onConflict((c) => c.columns(["experiment", "key"]).doNothing()),
     )
@@ -240,14 +194,64 @@ const make = Effect.gen(function* () {
     return (yield* find(run.experiment, key)) ?? (yield* notFound(`run ${key}`))
   })
 
+  const create = Effect.fnUntraced(function* (run: CreateRun) {
+    const { experimentId: experiment, tags = {}, user = "", started = Timestamp.now() } = run
+    yield* Limits.batch({ tags })
+    const known = yield* db.first(
+      build.selectFrom("registry_experiment").select("id").where("id", "=", experiment),
+    )
+    if (known === undefined) {
+      return yield* notFound(`No Experiment with id=${experiment.slice(0, 100)} exists: it`)
+    }
+    const id = Id.make()
+    const name = run.name ?? tags["mlflow.runName"] ?? `run-${id.slice(-6)}`
+    yield* db.run(
+      build.insertInto("registry_run").values({
+        id,
+        experiment,
+        name,
+        key: id,
+        parent: tags["mlflow.parentRunId"] ?? null,
+        status: "RUNNING",
+        started,
+        ended: null,
+        user_id: user,
+      }),
+    )
+    yield* write(id, { tags: { ...tags, "mlflow.runName": name } })
+    return yield* view(yield* row(id))
+  })
+
+  const update = Effect.fnUntraced(function* (runId: string, change: UpdateRun) {
+    yield* row(runId)
+    const { status, ended, name } = change
+    if (status !== undefined || ended !== undefined || name !== undefined) {
+      yield* db.run(
+        build
+          .updateTable("registry_run")
+          .set({
+            ...(status === undefined ? {} : { status }),
+            ...(ended === undefined ? {} : { ended }),
+            ...(name === undefined ? {} : { name }),
+          })
+          .where("id", "=", runId),
+      )
+    }
+    if (name !== undefined) yield* write(runId, { tags: { "mlflow.runName": name } })
+    return yield* view(yield* row(runId))
+  })
+
   return Runs.of({
+    create: (run) => wrap(db.transaction(create(run))),
+    update: (runId, change) => wrap(db.transaction(update(runId, change))),
+    search: (experimentIds, page = {}) => wrap(search(experimentIds, page)),
     start: (run) => wrap(db.transaction(start(run))),
-    log: (runId, batch) =>
+    log: (runId, batch, { ended = "refuse" } = {}) =>
       wrap(
         db.transaction(
           Effect.gen(function* () {
             yield* Limits.batch(batch)
-            yield* active(runId)
+            yield* ended === "allow" ? row(runId) : active(runId)
             yield* write(runId, batch)
           }),
         ),
@@ -284,41 +288,7 @@ const make = Effect.gen(function* () {
       ),
     get: (runId) => wrap(Effect.flatMap(row(runId), view)),
     find: (experiment, key) => wrap(find(experiment, key)),
-    list: (experiment, page = {}) =>
-      wrap(
-        Effect.gen(function* () {
-          const limit = Math.min(Math.max(page.limit ?? 100, 1), 1000)
-          const position = yield* Limits.token(page.token)
-          const query = build
-            .selectFrom("registry_run")
-            .innerJoin("registry_experiment", "registry_experiment.id", "registry_run.experiment")
-            .selectAll("registry_run")
-            .where("registry_experiment.name", "=", experiment)
-            .orderBy("registry_run.started", "desc")
-            .orderBy("registry_run.id", "desc")
-            .limit(limit)
-          const rows = yield* db.all(
-            position === undefined
-              ? query
-              : query.where((where) =>
-                  where.or([
-                    where("registry_run.started", "<", position.time),
-                    where.and([
-                      where("registry_run.started", "=", position.time),
-                      where("registry_run.id", "<", position.id),
-                    ]),
-                  ]),
-                ),
-          )
-          const last = rows.at(-1)
-          return {
-            items: yield* Effect.forEach(rows, view),
-            ...(rows.length === limit && last !== undefined
-              ? { next: Page.encodeToken([last.started, last.id]) }
-              : {}),
-          }
-        }),
-      ),
+    list: (experiment, page = {}) => wrap(list(experiment, page)),
     history: (runId, metric) =>
       wrap(
         Effect.map(

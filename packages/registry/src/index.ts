@@ -1,4 +1,5 @@
 export * as Audit from "./Audit.ts"
+export * as Experiments from "./Experiments.ts"
 export * as Lineage from "./Lineage.ts"
 export * as ModelPorts from "./ModelPorts.ts"
 export * as Models from "./Models.ts"

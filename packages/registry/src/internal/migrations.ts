@@ -1,4 +1,5 @@
 import type { Database } from "@ashlar/core"
+import { sql } from "kysely"
 
 /** Forward migrations of the registry's tables. Never edit one that was released. */
 export const migrations: ReadonlyArray<Database.Migration> = [
@@ -139,15 +140,62 @@ export const migrations: ReadonlyArray<Database.Migration> = [
       build.schema.createIndex("registry_lineage_job").on("registry_lineage").columns(["job", "id"]),
     ],
   },
+  {
+    id: "0003-mlflow",
+    up: (build) => [
+      build.schema
+        .alterTable("registry_experiment")
+        .addColumn("updated", "bigint", (c) => c.notNull().defaultTo(0)),
+      build.schema
+        .createTable("registry_experiment_tag")
+        .addColumn("experiment", "text", (c) => c.notNull().references("registry_experiment.id"))
+        .addColumn("key", "text", (c) => c.notNull())
+        .addColumn("value", "text", (c) => c.notNull())
+        .addPrimaryKeyConstraint("registry_experiment_tag_pk", ["experiment", "key"]),
+      // MLflow's clients log to experiment 0 when they are told no other.
+      sql`insert into registry_experiment (id, name, created)
+        values ('0', 'Default', 0) on conflict do nothing`,
+      build.schema
+        .alterTable("registry_run")
+        .addColumn("user_id", "text", (c) => c.notNull().defaultTo("")),
+      // The last point of each series, so that a list of runs does not read their histories.
+      build.schema
+        .createTable("registry_latest")
+        .addColumn("run", "text", (c) => c.notNull().references("registry_run.id"))
+        .addColumn("key", "text", (c) => c.notNull())
+        .addColumn("step", "bigint", (c) => c.notNull())
+        .addColumn("time", "bigint", (c) => c.notNull())
+        .addColumn("value", "text", (c) => c.notNull())
+        .addPrimaryKeyConstraint("registry_latest_pk", ["run", "key"]),
+      sql`insert into registry_latest (run, key, step, time, value)
+        select run, key, step, time, value from (
+          select run, key, step, time, value, row_number() over (
+            partition by run, key
+            order by step desc, time desc, cast(value as double precision) desc
+          ) as place from registry_metric
+        ) as ranked where place = 1`,
+      build.schema
+        .alterTable("registry_model")
+        .addColumn("updated", "bigint", (c) => c.notNull().defaultTo(0)),
+      build.schema
+        .alterTable("registry_model")
+        .addColumn("description", "text", (c) => c.notNull().defaultTo("")),
+      build.schema
+        .alterTable("registry_model")
+        .addColumn("tags", "text", (c) => c.notNull().defaultTo("{}")),
+    ],
+  },
 ]
 
 /** The registry's tables. */
 export interface Tables {
-  readonly registry_experiment: { id: string; name: string; created: number }
+  readonly registry_experiment: { id: string; name: string; created: number; updated: number }
+  readonly registry_experiment_tag: { experiment: string; key: string; value: string }
   readonly registry_run: RunRow
   readonly registry_param: { run: string; key: string; value: string }
   readonly registry_tag: { run: string; key: string; value: string }
-  readonly registry_metric: { run: string; key: string; step: number; time: number; value: string }
+  readonly registry_metric: MetricRow
+  readonly registry_latest: MetricRow
   readonly registry_input: {
     run: string
     name: string
@@ -157,7 +205,14 @@ export interface Tables {
     rows: number | null
   }
   readonly registry_artifact: { run: string; path: string; digest: string; size: number }
-  readonly registry_model: { name: string; created: number }
+  readonly registry_model: {
+    name: string
+    created: number
+    /** 0 until it is first changed. */
+    updated: number
+    description: string
+    tags: string
+  }
   readonly registry_version: VersionRow
   readonly registry_alias: { model: string; alias: string; version: number }
   readonly registry_policy: { model: string; alias: string; policy: string }
@@ -165,6 +220,15 @@ export interface Tables {
   readonly registry_audit: AuditRow
   readonly registry_audit_head: { id: number; position: number; hash: string }
   readonly registry_lineage: { id: string; run: string; job: string; time: number; event: string }
+}
+
+/** A row of `registry_metric` and `registry_latest`. */
+export interface MetricRow {
+  readonly run: string
+  readonly key: string
+  readonly step: number
+  readonly time: number
+  readonly value: string
 }
 
 /** A row of `registry_run`. */
@@ -177,6 +241,7 @@ export interface RunRow {
   readonly status: "RUNNING" | "SCHEDULED" | "FINISHED" | "FAILED" | "KILLED"
   readonly started: number
   readonly ended: number | null
+  readonly user_id: string
 }
 
 /** A row of `registry_version`. */
