@@ -13,7 +13,7 @@ const worseThanMay = Rule.make({
   name: "worse-than-may",
   model: modelName,
   when: { kind: "performance-drop", metric: "log_loss", baseline: may },
-  threshold: 0.02,
+  threshold: 0.05,
   by: "week",
   minSamples: 500,
   trigger: { kind: "retrain" },
