@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process"
 import { mkdir } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
@@ -11,6 +12,8 @@ export class Workspace extends Context.Service<
   Workspace,
   {
     readonly rows: number
+    /** Commit of the code, with `-dirty` when files were changed since; recorded with every run. */
+    readonly codeVersion: string
     readonly directory: string
     /** Path of a file in the workspace. */
     readonly path: (...parts: ReadonlyArray<string>) => string
@@ -18,6 +21,20 @@ export class Workspace extends Context.Service<
     readonly url: (...parts: ReadonlyArray<string>) => string
   }
 >()("example/Workspace") {}
+
+const codeVersion = (): string => {
+  const git = (...args: ReadonlyArray<string>) =>
+    execFileSync("git", args, {
+      cwd: import.meta.dirname,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    }).trim()
+  try {
+    return `${git("rev-parse", "HEAD")}${git("status", "--porcelain") === "" ? "" : "-dirty"}`
+  } catch {
+    return "unversioned"
+  }
+}
 
 /** Makes the workspace's folders. */
 export const layer = (options: Options): Layer.Layer<Workspace> =>
@@ -31,6 +48,7 @@ export const layer = (options: Options): Layer.Layer<Workspace> =>
       const path = (...parts: ReadonlyArray<string>) => join(directory, ...parts)
       return {
         rows: options.rows,
+        codeVersion: codeVersion(),
         directory,
         path,
         url: (...parts: ReadonlyArray<string>) => pathToFileURL(path(...parts)).href,

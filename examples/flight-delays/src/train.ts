@@ -4,7 +4,7 @@ import { Monitoring, Profile } from "@ashlar/monitoring"
 import { Distribution, Training } from "@ashlar/training"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { type Span } from "./calendar.ts"
+import { day, type Span } from "./calendar.ts"
 import * as Features from "./features.ts"
 import { Workspace } from "./Workspace.ts"
 
@@ -45,13 +45,14 @@ export const part = Effect.fnUntraced(function* (name: string, span: Span, atMos
 
 /** The data of a training: the last two weeks of the frame judge the trials. */
 const data = Effect.fnUntraced(function* (name: string, span: Span, atMost: number) {
-  const fortnight = 14 * 86_400e6
-  const cut = span.to - fortnight
+  const { codeVersion } = yield* Workspace
+  const cut = span.to - 14 * day
   return {
     train: yield* part(name, { from: span.from, to: cut }, atMost),
     validation: yield* part(name, { from: cut, to: span.to }, Math.ceil(atMost / 3)),
     features: Features.flightRisk.features,
     label,
+    codeVersion,
   }
 })
 
