@@ -9,6 +9,7 @@ import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import * as Digests from "./Digest.ts"
 import { stagedPath, syncDirectory } from "./internal/atomicFile.ts"
 import * as MLmodel from "./internal/mlmodel.ts"
@@ -24,6 +25,7 @@ import {
   readDescriptor,
   resolveInside,
 } from "./internal/packageFiles.ts"
+import { isName } from "./Name.ts"
 import * as Signatures from "./Signature.ts"
 import * as Timestamps from "./Timestamp.ts"
 
@@ -83,6 +85,7 @@ export interface WriteInput {
 }
 
 const limitBytes = 4 * 2 ** 20
+const decodeParts = Schema.decodeUnknownEffect(Manifest.mapFields(Struct.omit(["files", "digest"])))
 
 /** Identity of the content: paths and digests of the files, whatever their order. */
 const digestOf = (files: ReadonlyArray<PackageFile>): Digests.Digest =>
@@ -94,6 +97,11 @@ const digestOf = (files: ReadonlyArray<PackageFile>): Digests.Digest =>
 
 const checkInput = (input: WriteInput): Effect.Effect<void, ModelPackageError> => {
   const names = Object.keys(input.files)
+  for (const name of [input.flavor, ...Object.keys(input.flavors ?? {})]) {
+    if (isName(name)) continue
+    const message = `'${name}' is no flavor; a flavor is a name such as 'onnx' or 'python_function'`
+    return Effect.fail(failure("InvalidInput", message, { field: "flavor" }))
+  }
   for (const name of names) {
     const fault = pathFault(name)
     if (fault !== undefined) {
@@ -124,17 +132,9 @@ export const write = Effect.fnUntraced(function* (
   const mlflow = yield* Effect.mapError(Signatures.toMlflow(input.signature), (cause) =>
     failure("InvalidInput", cause.message, { field: "signature", cause }),
   )
-  const staged = stagedPath(path.resolve(directory))
-  const body = async (): Promise<Manifest> => {
-    await fs.mkdir(staged)
-    const files: Array<PackageFile> = []
-    for (const [name, content] of Object.entries(input.files)) {
-      const target = path.join(staged, name)
-      await place(target, content instanceof Uint8Array ? content : content.copy)
-      files.push({ path: name, ...(await digestFile(target)) })
-    }
-    const flavors = MLmodel.flavorsOf(input.flavor, input.entry, input.flavors ?? {})
-    const manifest: Manifest = {
+  const flavors = MLmodel.flavorsOf(input.flavor, input.entry, input.flavors ?? {})
+  const parts = yield* Effect.mapError(
+    decodeParts({
       flavor: input.flavor,
       flavors,
       entry: input.entry,
@@ -143,9 +143,21 @@ export const write = Effect.fnUntraced(function* (
       ...(input.runId === undefined ? {} : { runId: input.runId }),
       created: input.created ?? Timestamps.now(),
       ...(input.metadata === undefined ? {} : { metadata: input.metadata }),
-      files,
-      digest: digestOf(files),
+    }),
+    (cause) =>
+      failure("InvalidInput", `the package cannot be described: ${cause.message}`, { cause }),
+  )
+  const staged = stagedPath(path.resolve(directory))
+  const body = async (signal: AbortSignal): Promise<Manifest> => {
+    await fs.mkdir(staged)
+    const files: Array<PackageFile> = []
+    for (const [name, content] of Object.entries(input.files)) {
+      signal.throwIfAborted()
+      const target = path.join(staged, name)
+      await place(target, content instanceof Uint8Array ? content : content.copy)
+      files.push({ path: name, ...(await digestFile(target)) })
     }
+    const manifest: Manifest = { ...parts, files, digest: digestOf(files) }
     const text = MLmodel.write({
       flavors,
       modelUuid: manifest.modelUuid,
@@ -164,14 +176,28 @@ export const write = Effect.fnUntraced(function* (
     if (taken !== undefined) {
       throw failure("AlreadyExists", `'${directory}' exists; write to a new directory`)
     }
+    signal.throwIfAborted()
     await fs.rename(staged, directory)
     await syncDirectory(path.dirname(path.resolve(directory)))
     return manifest
   }
+  let written: Promise<unknown> = Promise.resolve()
   const manifest = yield* Effect.tryPromise({
-    try: body,
+    try: (signal) => {
+      const running = body(signal)
+      written = running.catch(() => undefined)
+      return running
+    },
     catch: (cause) => ioFailure(directory, cause),
-  }).pipe(Effect.ensuring(Effect.promise(() => fs.rm(staged, { recursive: true, force: true }))))
+  }).pipe(
+    // An interrupted writer ends at its next step; what it wrote until then is removed after that.
+    Effect.ensuring(
+      Effect.promise(async () => {
+        await written
+        await fs.rm(staged, { recursive: true, force: true })
+      }),
+    ),
+  )
   return { directory, manifest }
 })
 
@@ -206,6 +232,10 @@ const foreign = Effect.fnUntraced(function* (
   const signature = yield* Effect.mapError(Signatures.fromMlflow(model.signature), (cause) =>
     failure("InvalidInput", cause.message, { field: "signature", cause }),
   )
+  yield* Effect.tryPromise({
+    try: () => resolveInside(directory, entry),
+    catch: (cause) => ioFailure(path.join(directory, entry), cause),
+  })
   const files = yield* Effect.tryPromise({
     try: async () => {
       const found: Array<PackageFile> = []

@@ -88,10 +88,30 @@ export const write = (model: {
 
 const decode = Schema.decodeUnknownEffect(MLmodel)
 
+const maxDepth = 100
+
+/**
+ * True when brackets or list markers nest so deep that only an attack writes them: the parser's
+ * time grows with the square of the depth.
+ */
+const isTooDeep = (text: string): boolean => {
+  let depth = 0
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code === 0x5b || code === 0x7b) {
+      if (++depth > maxDepth) return true
+    } else if ((code === 0x5d || code === 0x7d) && depth > 0) depth -= 1
+  }
+  return /(?:[-?:][ \t]+){100}/.test(text)
+}
+
 /** Reads the text of an MLmodel file. */
 export const read = (directory: string, text: string): Effect.Effect<MLmodel, ModelPackageError> =>
   Effect.try({
-    try: (): unknown => parse(text, { maxAliasCount: 20, version: "1.1", schema: "core" }),
+    try: (): unknown => {
+      if (isTooDeep(text)) throw new Error(`it nests deeper than ${maxDepth} levels`)
+      return parse(text, { maxAliasCount: 20, version: "1.1", schema: "core" })
+    },
     catch: (cause) => cause,
   }).pipe(
     Effect.flatMap(decode),

@@ -38,6 +38,13 @@ export const failure = (
 export const ioFailure = (what: string, cause: unknown): ModelPackageError => {
   if (cause instanceof ModelPackageError) return cause
   const code = typeof cause === "object" && cause !== null && "code" in cause ? cause.code : ""
+  if (code === "ERR_INVALID_ARG_VALUE" || code === "ENAMETOOLONG" || code === "ENOTDIR") {
+    return failure("InvalidInput", `no path can be '${what.slice(0, 200)}'; check it`, { cause })
+  }
+  if (code === "EFBIG") {
+    const message = `'${what}' grew past the size this process may write; raise the limit`
+    return failure("OutOfSpace", message, { cause })
+  }
   if (code === "ENOENT") return failure("NotFound", `no '${what}'; check the path`, { cause })
   if (code === "ENOSPC" || code === "EDQUOT") {
     return failure("OutOfSpace", `no space left for '${what}'; free some and try again`, { cause })
@@ -65,6 +72,10 @@ export const pathFault = (file: string): string | undefined => {
 export const digestFile = async (
   file: string,
 ): Promise<{ readonly size: number; readonly digest: Digest.Digest }> => {
+  // Opening a named pipe waits for a writer, and a device may never end.
+  if (!(await fs.stat(file)).isFile()) {
+    throw failure("InvalidInput", `'${file}' is no regular file; packages hold files alone`)
+  }
   const hash = Digest.start()
   let size = 0
   for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) {
@@ -128,7 +139,9 @@ export const readDescriptor = Effect.fnUntraced(function* (
   const text = yield* Effect.tryPromise({
     try: async () => {
       const file = await resolveInside(directory, name)
-      const { size } = await fs.stat(file)
+      const stat = await fs.stat(file)
+      if (!stat.isFile()) throw failure("InvalidInput", `'${file}' is no regular file`)
+      const { size } = stat
       if (size > limit) {
         throw failure(
           "TooLarge",

@@ -53,7 +53,10 @@ export const savePackage = Effect.fnUntraced(function* (
     metadata: {
       trainer: fitted.trainer,
       params: fitted.params,
-      metrics: fitted.metrics,
+      // JSON has no NaN, which a metric is where it has no meaning: the AUC of one class.
+      metrics: Object.fromEntries(
+        Object.entries(fitted.metrics).filter(([, value]) => Number.isFinite(value)),
+      ),
       steps: fitted.steps,
     },
   }).pipe(
