@@ -60,6 +60,17 @@ export interface Written {
   readonly digest: Digest
 }
 
+const reasons: Partial<Record<BlobStore.BlobStoreError["reason"], DatasetError["reason"]>> = {
+  InvalidInput: "InvalidInput",
+  NotFound: "NotFound",
+  Corrupt: "Corrupt",
+}
+
+const notRows = (field: string, rows: number): DatasetError =>
+  invalid(field, `${field} is ${rows}; give a whole number from 1 to 2^31 - 1`)
+
+const isRows = (rows: number): boolean => Number.isInteger(rows) && rows >= 1 && rows < 2 ** 31
+
 const narrowBatch = (batch: Arrow.RecordBatch, schema: Arrow.Schema): Arrow.RecordBatch =>
   new Arrow.RecordBatch(
     schema,
@@ -102,6 +113,7 @@ const layoutOf = Effect.fnUntraced(function* (
   limits: Limits,
 ): Effect.fn.Return<Layout.Layout, DatasetError> {
   const { name, size } = reader
+  const footerLimit = limits.footerBytes ?? 64 * 2 ** 20
   if (size < 12) {
     return yield* new DatasetError({
       reason: "InvalidInput",
@@ -113,12 +125,12 @@ const layoutOf = Effect.fnUntraced(function* (
   const attempt = <A>(body: () => A): Effect.Effect<A, DatasetError> =>
     Effect.try({ try: body, catch: (e) => (e instanceof DatasetError ? e : ioError(name, e)) })
   const length = yield* attempt(() =>
-    Layout.footerLength(name, size, head, tail, limits.footerBytes ?? 64 * 2 ** 20),
+    Layout.footerLength(name, size, head, tail, footerLimit),
   )
   const start = size - 8 - length
   const footer = yield* reader.read(start, size - 8)
-  const layout = yield* attempt(() => Layout.parse(name, footer, start))
-  if (layout.rows > (limits.rows ?? Number.POSITIVE_INFINITY)) {
+  const layout = yield* attempt(() => Layout.parse(name, footer, start, footerLimit))
+  if (!(layout.rows <= (limits.rows ?? Number.POSITIVE_INFINITY))) {
     return yield* new DatasetError({
       reason: "TooLarge",
       message: `${name} has ${layout.rows} rows, the limit is ${limits.rows}; raise limits.rows or split it`,
@@ -140,7 +152,7 @@ const readGroup = Effect.fnUntraced(function* (
   const columns = new Set(schema.fields.map((field) => field.name))
   const limit = options.limits?.groupBytes ?? 2 ** 30
   const decoded = group.decoded(columns)
-  if (decoded > limit) {
+  if (!(decoded <= limit)) {
     return yield* new DatasetError({
       reason: "TooLarge",
       message: `row group ${index} of ${reader.name} takes ${decoded} bytes decoded, the limit is ${limit}; read fewer columns, or raise limits.groupBytes`,
@@ -181,6 +193,9 @@ export const read = Effect.fnUntraced(function* (
   options: ReadOptions = {},
 ): Effect.fn.Return<Dataset.Dataset, DatasetError> {
   const limits = options.limits ?? {}
+  if (options.batchRows !== undefined && !isRows(options.batchRows)) {
+    return yield* notRows("batchRows", options.batchRows)
+  }
   const opened = yield* Effect.scoped(
     Effect.gen(function* () {
       const reader = yield* open(source)
@@ -221,14 +236,14 @@ export const read = Effect.fnUntraced(function* (
   return { schema, rows: layout.rows, batches }
 })
 
-/** A range reader over a blob. Fails with `NotFound` or `Unavailable`. */
+/** A range reader over a blob. Fails with `InvalidInput` (no key), `NotFound`, `Corrupt` or `Unavailable`. */
 export const blobReader = Effect.fnUntraced(function* (
   store: BlobStore.BlobStore["Service"],
   key: string,
 ): Effect.fn.Return<RangeReader, DatasetError> {
   const failed = (cause: BlobStore.BlobStoreError): DatasetError =>
     new DatasetError({
-      reason: cause.reason === "NotFound" ? "NotFound" : "Unavailable",
+      reason: reasons[cause.reason] ?? "Unavailable",
       message: `blob '${key}' cannot be read: ${cause.message}`,
       cause,
     })
@@ -250,14 +265,15 @@ export const blobReader = Effect.fnUntraced(function* (
  * and renamed. Holds one row group in memory. Fails with the dataset's own error, or with
  * `OutOfSpace`, `NotFound` (no such folder), `Unavailable`.
  */
-export const write = (
+export const write = Effect.fnUntraced(function* (
   ds: Dataset.Dataset,
   file: string | URL,
   options: WriteOptions = {},
-): Effect.Effect<Written, DatasetError> => {
-  const target = pathOf(file)
-  const groupRows = Math.max(1, Math.trunc(options.groupRows ?? 262_144))
-  return writeAtomically(
+): Effect.fn.Return<Written, DatasetError> {
+  const target = yield* pathOf(file)
+  const { groupRows = 262_144 } = options
+  if (!isRows(groupRows)) return yield* notRows("groupRows", groupRows)
+  return yield* writeAtomically(
     target,
     (cause) => ioError(target, cause),
     Effect.fnUntraced(function* (handle): Effect.fn.Return<Written, DatasetError> {
@@ -314,7 +330,7 @@ export const write = (
       return { rows, bytes, digest: digest.finish() }
     }),
   )
-}
+})
 
 /** One batch of all rows, so that every dictionary column has one dictionary. */
 const joinBatches = (

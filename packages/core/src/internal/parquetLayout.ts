@@ -66,7 +66,8 @@ export const footerLength = (
       `${name} is damaged: its footer should have ${length} bytes, the file has ${size}; copy or write it again`,
     )
   }
-  if (length > limit) {
+  // Written so that a limit of NaN refuses rather than lets everything through.
+  if (!(length <= limit)) {
     throw new DatasetError({
       reason: "TooLarge",
       message: `${name} has a footer of ${length} bytes, the limit is ${limit}; raise limits.footerBytes if you trust it`,
@@ -113,14 +114,26 @@ const groupOf = (name: string, group: Thrift.Struct, index: number, dataEnd: num
   return { rows, decoded, chunks, struct: group }
 }
 
-/** Reads a footer. `dataEnd` is where the footer starts. */
-export const parse = (name: string, bytes: Uint8Array, dataEnd: number): Layout => {
+/** Reads a footer of at most `limit` bytes. `dataEnd` is where the footer starts. */
+export const parse = (
+  name: string,
+  bytes: Uint8Array,
+  dataEnd: number,
+  limit: number = bytes.length * 8,
+): Layout => {
   try {
-    const footer = Thrift.decode(bytes)
+    const footer = Thrift.decode(bytes, Math.max(1024, Math.floor(limit / 8)))
     const groups = Thrift.structs(footer, 4).map((g, i) => groupOf(name, g, i, dataEnd))
     return { footer, rows: groups.reduce((sum, g) => sum + g.rows, 0), groups }
   } catch (cause) {
     if (cause instanceof DatasetError) throw cause
+    if (cause instanceof Thrift.TooMany) {
+      throw new DatasetError({
+        reason: "TooLarge",
+        message: `${name} has a footer of more than ${Math.floor(limit / 8)} values; raise limits.footerBytes if you trust it`,
+        field: "limits.footerBytes",
+      })
+    }
     throw corrupt(`${name} is damaged: its footer cannot be read; copy or write it again`, cause)
   }
 }

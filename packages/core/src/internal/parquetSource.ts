@@ -1,9 +1,10 @@
 /** Where Parquet bytes come from: a file, a buffer, or anything that can read a range. */
+import { constants } from "node:fs"
 import * as fs from "node:fs/promises"
 import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { DatasetError } from "./datasetError.ts"
+import { DatasetError, invalid } from "./datasetError.ts"
 
 /** Reads ranges of something that does not change. */
 export interface RangeReader {
@@ -22,6 +23,12 @@ export const ioError = (file: string, cause: unknown): DatasetError => {
     new DatasetError({ reason, message, cause })
   if (code === "ENOENT") return of("NotFound", `no file or folder '${file}'; check the path`)
   if (code === "EISDIR") return of("InvalidInput", `'${file}' is a folder; give a file`)
+  if (code === "ENOTDIR" || code === "ENAMETOOLONG" || code === "ERR_INVALID_ARG_VALUE") {
+    return of("InvalidInput", `no file can have the path '${file.slice(0, 200)}'; check it`)
+  }
+  if (code === "EFBIG") {
+    return of("OutOfSpace", `'${file}' grew past the size this process may write; raise the limit`)
+  }
   if (code === "ENOSPC" || code === "EDQUOT") {
     return of("OutOfSpace", `no space left to write '${file}'; free some and write again`)
   }
@@ -29,20 +36,29 @@ export const ioError = (file: string, cause: unknown): DatasetError => {
 }
 
 /** The path of a file name or `file:` URL. */
-export const pathOf = (file: string | URL): string =>
-  file instanceof URL ? fileURLToPath(file) : file
+export const pathOf = (file: string | URL): Effect.Effect<string, DatasetError> =>
+  file instanceof URL
+    ? Effect.try({
+        try: () => fileURLToPath(file),
+        catch: () => invalid("file", `${file.protocol} URLs name no local file; give a file: URL`),
+      })
+    : Effect.succeed(file)
+
+// Opening a named pipe to read waits for a writer, in a thread that nobody can interrupt.
+const readOnly = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
 
 const fileReader = Effect.fnUntraced(function* (
   source: string | URL,
 ): Effect.fn.Return<RangeReader, DatasetError, Scope.Scope> {
-  const file = pathOf(source)
+  const file = yield* pathOf(source)
   const failed = (cause: unknown) => ioError(file, cause)
   const handle = yield* Effect.acquireRelease(
-    Effect.tryPromise({ try: () => fs.open(file, "r"), catch: failed }),
+    Effect.tryPromise({ try: () => fs.open(file, readOnly), catch: failed }),
     (opened) => Effect.promise(() => opened.close().catch(() => undefined)),
   )
   const stat = yield* Effect.tryPromise({ try: () => handle.stat(), catch: failed })
-  if (!stat.isFile()) return yield* ioError(file, { code: "EISDIR" })
+  if (stat.isDirectory()) return yield* ioError(file, { code: "EISDIR" })
+  if (!stat.isFile()) return yield* invalid("file", `'${file}' is no regular file; give a file`)
   return {
     name: `'${file}'`,
     size: stat.size,

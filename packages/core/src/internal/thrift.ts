@@ -28,14 +28,21 @@ export interface Struct {
 /** Compact type codes. */
 export const type = { i32: 5, i64: 6, binary: 8, list: 9, struct: 12 } as const
 
+const maxDepth = 64
+
 const broken = (what: string): RangeError => new RangeError(`broken Thrift structure: ${what}`)
+
+/** There are more values than the caller wants in memory. */
+export class TooMany extends RangeError {}
 
 class Reader {
   private at = 0
+  private left: number
   private readonly bytes: Uint8Array
   private readonly view: DataView
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, values: number) {
+    this.left = values
     this.bytes = bytes
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   }
@@ -72,6 +79,7 @@ class Reader {
   }
 
   private value(code: number, depth: number): Value {
+    if (--this.left < 0) throw new TooMany("it has too many values")
     switch (code) {
       case 1:
         return true
@@ -92,9 +100,9 @@ class Reader {
         return this.take(this.varint())
       case 9:
       case 10:
-        return this.list(depth)
+        return this.list(depth + 1)
       case 11:
-        return this.map(depth)
+        return this.map(depth + 1)
       case 12:
         return this.struct(depth + 1)
       default:
@@ -108,6 +116,7 @@ class Reader {
   }
 
   private list(depth: number): Value {
+    if (depth > maxDepth) throw broken("it is nested too deeply")
     const header = this.byte()
     const size = header >> 4 === 15 ? this.varint() : header >> 4
     if (size > this.bytes.length - this.at) throw broken("a list is longer than what is left")
@@ -118,6 +127,7 @@ class Reader {
   }
 
   private map(depth: number): Value {
+    if (depth > maxDepth) throw broken("it is nested too deeply")
     const size = this.varint()
     if (size === 0) return { key: 0, value: 0, items: [] }
     if (size > this.bytes.length - this.at) throw broken("a map is longer than what is left")
@@ -130,7 +140,7 @@ class Reader {
   }
 
   struct(depth = 0): Struct {
-    if (depth > 32) throw broken("it is nested too deeply")
+    if (depth > maxDepth) throw broken("it is nested too deeply")
     const fields: Array<Field> = []
     let id = 0
     for (;;) {
@@ -143,8 +153,12 @@ class Reader {
   }
 }
 
-/** Reads one struct; throws a `RangeError` when the bytes are not one. */
-export const decode = (bytes: Uint8Array): Struct => new Reader(bytes).struct()
+/**
+ * Reads one struct; throws a `RangeError` when the bytes are not one, and {@link TooMany} past so
+ * many values: one of a byte takes a hundred in memory.
+ */
+export const decode = (bytes: Uint8Array, values: number): Struct =>
+  new Reader(bytes, values).struct()
 
 class Writer {
   private bytes = Buffer.allocUnsafe(4096)
