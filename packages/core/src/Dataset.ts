@@ -122,6 +122,10 @@ export const select = (
 ): Effect.Effect<Dataset, DatasetError> =>
   attempt(() => {
     const at = names.map((name) => positionOf(ds.schema, name))
+    const twice = names.find((name, i) => names.indexOf(name) !== i)
+    if (twice !== undefined) {
+      throw invalid(twice, `column '${twice}' is selected twice; name each column once`)
+    }
     const fields = at.flatMap((i) => ds.schema.fields[i] ?? [])
     const schema = new Arrow.Schema(fields, ds.schema.metadata)
     const batches = mapBatches(ds, schema, (batch) =>

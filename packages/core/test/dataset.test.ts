@@ -278,3 +278,55 @@ describe("many distinct strings", () => {
     expect(codes.values.length).toBe(count)
   })
 })
+
+describe("what looks right and is not", () => {
+  const columnOf = (values: BigInt64Array) =>
+    run(Effect.flatMap(Dataset.fromColumns({ a: values }), (ds) => Dataset.table(ds)))
+
+  it("an integer of 2^53 + 1 is refused, 2^53 is not", async () => {
+    for (const sign of [1n, -1n]) {
+      const exact = await columnOf(BigInt64Array.of(sign * 2n ** 53n))
+      expect(await run(Dataset.float64(exact, "a"))).toEqual(
+        Float64Array.of(Number(sign) * 2 ** 53),
+      )
+      const inexact = await columnOf(BigInt64Array.of(sign * (2n ** 53n + 1n)))
+      expect(await fails(Dataset.float64(inexact, "a"))).toMatchObject({ reason: "InvalidInput" })
+    }
+  })
+
+  it("what lies under a null is no value", async () => {
+    const type = new Arrow.Int64()
+    const data = Arrow.makeData({
+      type,
+      length: 2,
+      nullCount: 1,
+      nullBitmap: Uint8Array.of(1),
+      data: BigInt64Array.of(7n, 2n ** 62n),
+    })
+    const table = new Arrow.Table({ a: new Arrow.Vector([data]) })
+    expect(await run(Dataset.float64(table, "a"))).toEqual(Float64Array.of(7, Number.NaN))
+  })
+
+  it("a mask longer than a dataset of unknown length is refused", async () => {
+    const ds = await run(Dataset.fromColumns({ a: Float64Array.of(1, 2, 3) }))
+    const unknown = Dataset.fromBatches(ds.schema, ds.batches)
+    const filtered = await run(Dataset.filter(unknown, new Uint8Array(10).fill(1)))
+    expect(await fails(Dataset.table(filtered))).toMatchObject({ field: "mask" })
+  })
+
+  it("concatenated columns may hold nulls where one of them may", async () => {
+    const parts = [await run(Dataset.fromColumns({ t: ["x"] }))]
+    parts.push(await run(Dataset.fromColumns({ t: ["x", null] })))
+    const whole = await run(Dataset.concat(parts))
+    expect(whole.schema.fields[0]?.nullable).toBe(true)
+    expect((await run(Dataset.table(whole))).schema.fields[0]?.nullable).toBe(true)
+  })
+
+  it("a column selected twice and a limit of NaN are refused", async () => {
+    const ds = await run(Dataset.fromColumns({ a: Float64Array.of(1) }))
+    expect(await fails(Dataset.select(ds, ["a", "a"]))).toMatchObject({ field: "a" })
+    expect(await fails(Dataset.table(ds, { maxRows: Number.NaN }))).toMatchObject({
+      reason: "TooLarge",
+    })
+  })
+})

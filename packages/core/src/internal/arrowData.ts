@@ -203,7 +203,8 @@ export const gather = (data: Arrow.Data, indices: Indices): Arrow.Data => {
   throw unsupported(type)
 }
 
-const tooMuchText = (): DatasetError =>
+/** More text than 32-bit offsets can address. */
+export const tooMuchText = (): DatasetError =>
   new DatasetError({
     reason: "TooLarge",
     message:

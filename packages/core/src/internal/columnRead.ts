@@ -6,8 +6,6 @@ import { type Codes, encode, isText } from "./columnText.ts"
 import { nameOf } from "./columnType.ts"
 import { attempt, type DatasetError, invalid } from "./datasetError.ts"
 
-const maxSafe = 2 ** 53
-
 /** The column's chunks; fails when there is no such column. */
 const columnOf = (table: Arrow.Table, name: string): Arrow.Vector => {
   const column = table.getChild(name)
@@ -26,23 +24,31 @@ const wrongType = (name: string, type: Arrow.DataType, wanted: string): DatasetE
 /** A 64-bit integer column as numbers; fails beyond 2^53, where numbers are no longer exact. */
 const fillInt64 = (
   name: string,
-  values: BigInt64Array | BigUint64Array,
-  length: number,
+  chunk: Arrow.Data,
   out: Float64Array,
   at: number,
   divide: number,
 ): void => {
+  const { length } = chunk
+  const values: BigInt64Array | BigUint64Array = chunk.values
   const signed = values instanceof BigInt64Array
   const low = new Uint32Array(values.buffer, values.byteOffset, length * 2)
   const high = signed ? new Int32Array(values.buffer, values.byteOffset, length * 2) : low
+  let valid: Uint8Array | undefined
   for (let i = 0; i < length; i++) {
     const value = (high[2 * i + 1] ?? 0) * 4294967296 + (low[2 * i] ?? 0)
     if (divide === 1) {
-      if (value > maxSafe || value < -maxSafe) {
-        throw invalid(
-          name,
-          `column '${name}' row ${at + i}: ${values[i]} is beyond 2^53 and would lose digits as a number; read it with bigint64`,
-        )
+      // What looks like 2^53 may be 2^53 + 1, rounded; what lies under a null may be anything.
+      const isExact =
+        Number.isSafeInteger(value) || (Math.abs(value) === 2 ** 53 && BigInt(value) === values[i])
+      if (!isExact) {
+        valid ??= validity(chunk) ?? new Uint8Array(0)
+        if (valid[i] !== 0) {
+          throw invalid(
+            name,
+            `column '${name}' row ${at + i}: ${values[i]} is beyond 2^53 and would lose digits as a number; read it with bigint64`,
+          )
+        }
       }
       out[at + i] = value
     } else out[at + i] = Number(floorDivide(values[i] ?? 0n, BigInt(divide)))
@@ -85,7 +91,7 @@ const fillNumbers = (
   if (Arrow.DataType.isBool(type)) out.set(flagsOf(chunk), at)
   else if (Arrow.DataType.isInt(type) && type.bitWidth === 64) {
     const wide = out instanceof Float64Array ? out : new Float64Array(chunk.length)
-    fillInt64(name, chunk.values, chunk.length, wide, wide === out ? at : 0, 1)
+    fillInt64(name, chunk, wide, wide === out ? at : 0, 1)
     if (wide !== out) out.set(wide, at)
   } else if (Arrow.DataType.isFloat(type) && type.precision === Arrow.Precision.HALF) {
     for (let i = 0; i < chunk.length; i++) out[at + i] = float16(Number(chunk.values[i]))
@@ -190,14 +196,14 @@ export const micros = (
       if (Arrow.DataType.isTimestamp(type)) {
         scale = microsPer[type.unit]
         const divide = type.unit === Arrow.TimeUnit.NANOSECOND ? 1000 : 1
-        fillInt64(name, chunk.values, chunk.length, out, at, divide)
+        fillInt64(name, chunk, out, at, divide)
       } else if (Arrow.DataType.isDate(type)) {
         if (type.unit === Arrow.DateUnit.DAY) {
           scale = 86_400_000_000
           out.set(chunk.values.subarray(0, chunk.length), at)
         } else {
           scale = 1000
-          fillInt64(name, chunk.values, chunk.length, out, at, 1)
+          fillInt64(name, chunk, out, at, 1)
         }
       } else throw wrongType(name, type, "a timestamp or date")
       if (scale !== 1) {

@@ -1,7 +1,7 @@
 /* oxlint-disable typescript/no-non-null-assertion -- every index here is computed from lengths */
 /** Text columns as dictionary codes, without making a string for every row. */
 import * as Arrow from "apache-arrow"
-import { isVarWidth, make, offsets32, validity } from "./arrowData.ts"
+import { isVarWidth, make, offsets32, tooMuchText, validity } from "./arrowData.ts"
 import { invalid } from "./datasetError.ts"
 
 /** Codes by row, -1 for null, and the distinct values in order of first appearance. */
@@ -167,6 +167,8 @@ export const fromStrings = (rows: ReadonlyArray<string | null | undefined>): Arr
         bytes = grown
       }
       at += bytes.write(value, at)
+      // Offsets have 32 bits: past them the rows after would silently point elsewhere.
+      if (at > 0x7fffffff) throw tooMuchText()
     } else if (value !== null && value !== undefined) {
       throw invalid(`[${i}]`, `row ${i} is a ${typeof value}, not a string; use null for no value`)
     }

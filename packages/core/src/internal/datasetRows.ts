@@ -28,14 +28,15 @@ export const table = (
       message: `the dataset has ${rows} rows or more, the limit is ${limit}; slice it, or raise maxRows`,
       field: "maxRows",
     })
-  if (ds.rows !== undefined && ds.rows > limit) return Effect.fail(tooLarge(ds.rows))
+  // Written so that a limit of NaN refuses rather than lets everything through.
+  if (ds.rows !== undefined && !(ds.rows <= limit)) return Effect.fail(tooLarge(ds.rows))
   return Effect.suspend(() => {
     const batches: Array<Arrow.RecordBatch> = []
     let rows = 0
     return ds.batches.pipe(
       Stream.runForEach((batch) => {
         rows += batch.numRows
-        if (rows > limit) return Effect.fail(tooLarge(rows))
+        if (!(rows <= limit)) return Effect.fail(tooLarge(rows))
         batches.push(batch)
         return Effect.void
       }),
@@ -59,15 +60,25 @@ export const filter = (ds: Dataset, mask: Uint8Array): Effect.Effect<Dataset, Da
     }
     let kept = 0
     for (let i = 0; i < mask.length; i++) if (mask[i] !== 0) kept++
-    const batches = mapBatches(ds, ds.schema, (batch, first) => {
+    let seen = 0
+    const chosen = mapBatches(ds, ds.schema, (batch, first) => {
       if (first + batch.numRows > mask.length) {
         throw invalid("mask", `the mask has ${mask.length} bytes, the dataset has more rows`)
       }
+      seen = first + batch.numRows
       const rows = new Int32Array(batch.numRows)
       let count = 0
       for (let i = 0; i < batch.numRows; i++) if (mask[first + i] !== 0) rows[count++] = i
       return count === batch.numRows ? batch : pick(batch, ds.schema, rows.subarray(0, count))
     })
+    const checkAll = Effect.suspend(() => {
+      if (seen === mask.length) return Effect.void
+      return Effect.fail(
+        invalid("mask", `the mask has ${mask.length} bytes, the dataset has ${seen} rows`),
+      )
+    })
+    const batches =
+      ds.rows === undefined ? Stream.concat(chosen, Stream.fromEffectDrain(checkAll)) : chosen
     return { schema: ds.schema, rows: kept, batches }
   })
 
@@ -145,16 +156,24 @@ export const concat = (datasets: ReadonlyArray<Dataset>): Effect.Effect<Dataset,
       (sum, n) => (sum === undefined || n === undefined ? undefined : sum + n),
       0,
     )
+    // A column may have nulls where any of the datasets may.
+    const schema = new Arrow.Schema(
+      first.schema.fields.map((f, i) => {
+        const nullable = datasets.some((ds) => ds.schema.fields[i]?.nullable === true)
+        return nullable === f.nullable ? f : new Arrow.Field(f.name, f.type, nullable, f.metadata)
+      }),
+      first.schema.metadata,
+    )
     const batches = datasets
       .map((ds) =>
-        mapBatches(ds, first.schema, (batch) =>
+        mapBatches(ds, schema, (batch) =>
           batchOf(
-            first.schema,
+            schema,
             batch.numRows,
-            first.schema.fields.map((_, i) => childAt(batch, i)),
+            schema.fields.map((_, i) => childAt(batch, i)),
           ),
         ),
       )
       .reduce((a, b) => Stream.concat(a, b))
-    return { schema: first.schema, rows, batches }
+    return { schema, rows, batches }
   })
