@@ -39,7 +39,8 @@ export const ofJson = (value: unknown): Digest => of(canonicalJson(value))
 
 /**
  * JSON in the canonical form of RFC 8785: sorted keys, no white space, `undefined` members left
- * out. Throws a `TypeError` for values JSON cannot carry (NaN, infinities, functions, bigint).
+ * out, and `toJSON` asked where there is one (a `Date`). Throws a `TypeError` for values JSON cannot
+ * carry (NaN, infinities, functions, bigint, maps, sets, typed arrays).
  */
 export const canonicalJson = (value: unknown): string => {
   if (value === null || typeof value === "boolean" || typeof value === "string") {
@@ -53,6 +54,11 @@ export const canonicalJson = (value: unknown): string => {
     return `[${value.map((item) => canonicalJson(item === undefined ? null : item)).join(",")}]`
   }
   if (typeof value === "object") {
+    if ("toJSON" in value && typeof value.toJSON === "function") return canonicalJson(value.toJSON())
+    // Their content is no member: all of them would have one digest.
+    if (value instanceof Map || value instanceof Set || ArrayBuffer.isView(value)) {
+      throw new TypeError(`canonical JSON cannot carry a ${value.constructor.name}`)
+    }
     const members = Object.entries(value)
       .filter(([, member]) => member !== undefined)
       .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))

@@ -44,4 +44,13 @@ describe("Digest", () => {
       expect(() => Digest.canonicalJson({ value })).toThrow(TypeError)
     }
   })
+
+  it("tells dates apart, and refuses what would lose its content", () => {
+    const of = (time: number) => Digest.ofJson({ at: new Date(time) })
+    expect(of(0)).not.toBe(of(1))
+    expect(Digest.canonicalJson([new Date(0)])).toBe('["1970-01-01T00:00:00.000Z"]')
+    for (const value of [new Map([[1, 2]]), new Set([1]), Uint8Array.of(1)]) {
+      expect(() => Digest.canonicalJson({ value })).toThrow(TypeError)
+    }
+  })
 })
