@@ -5,6 +5,7 @@
  */
 import * as FeatureStoreHttp from "@ashlar/feature-store/fastify"
 import * as MonitoringHttp from "@ashlar/monitoring/fastify"
+import * as OrchestratorHttp from "@ashlar/orchestrator/fastify"
 import * as ServingHttp from "@ashlar/serving/fastify"
 import type * as ManagedRuntime from "effect/ManagedRuntime"
 import type { FastifyInstance } from "fastify"
@@ -61,5 +62,15 @@ export const modules: ReadonlyArray<Mounted> = [
     // Below a prefix: /v1/models means a server of models to TensorFlow Serving's and KServe's clients.
     register: (app, runtime) =>
       app.register(MonitoringHttp.plugin, { runtime, models: runtime, prefix: "/monitoring" }),
+  },
+  {
+    name: "Orchestrator",
+    about: "durable runs: list them, look into them, cancel them, fire triggers",
+    routes: [
+      { path: "/orchestrator/v1/runs", open: true },
+      { path: "/orchestrator/v1/triggers", open: false },
+    ],
+    register: (app, runtime) =>
+      app.register(OrchestratorHttp.plugin, { runtime, prefix: "/orchestrator" }),
   },
 ]

@@ -12,6 +12,7 @@ import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { readFile } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import type { Given } from "./CommandLine.ts"
 
@@ -120,15 +121,59 @@ const loadDatabase = Effect.fnUntraced(function* (sources: Settings.Sources, dir
   } as const
 })
 
+/** What a file may hold; the backends' settings are named in their `Config`. */
+const known: Readonly<Record<string, ReadonlyArray<string> | undefined>> = {
+  ...Object.fromEntries(Object.keys(General.fields).map((name) => [name, []])),
+  auth: ["mode", "cacheMs"],
+  metrics: ["open"],
+  limits: ["bodyBytes", "timeoutMs", "requestsPerSecond"],
+  drain: ["readyDelayMs", "graceMs"],
+  pg: ["url", "schema", "poolSize", "statementTimeoutMs"],
+  sqlite: ["file", "busyTimeoutMs", "synchronous"],
+  s3: ["bucket", "region", "endpoint", "pathStyle", "accessKeyId", "secretAccessKey", "prefix"],
+}
+
+const misspelled = (path: string, names: ReadonlyArray<string>): Settings.SettingsError =>
+  new Settings.SettingsError({
+    reason: "InvalidInput",
+    message: `${path} in the configuration file is no setting; there are ${names.join(", ")}`,
+    field: path,
+  })
+
+const keysOf = (value: unknown): ReadonlyArray<string> =>
+  typeof value === "object" && value !== null && !Array.isArray(value) ? Object.keys(value) : []
+
+/** A misspelled setting would be one that silently does nothing. The file is known to be sound. */
+const checkNames = Effect.fnUntraced(function* (file: string) {
+  const settings = yield* Effect.promise(async (): Promise<unknown> => {
+    const [yaml, text] = await Promise.all([import("yaml"), readFile(file, "utf8")])
+    return yaml.parse(text, { maxAliasCount: 100 })
+  })
+  for (const section of keysOf(settings)) {
+    const names = Object.hasOwn(known, section) ? known[section] : undefined
+    if (names === undefined) return yield* misspelled(section, Object.keys(known))
+    const unknown = keysOf(Reflect.get(Object(settings), section)).find(
+      (name) => !names.includes(name),
+    )
+    if (unknown !== undefined) return yield* misspelled(`${section}.${unknown}`, names)
+  }
+})
+
 /** Reads the settings; fails with a `SettingsError` that names the one that is wrong. */
 export const load = (
   given: Given,
   env: Readonly<Record<string, string | undefined>>,
 ): Effect.Effect<PlatformSettings, Settings.SettingsError> =>
   Effect.gen(function* () {
-    const { options, file } = given
-    const sources = { options, env, ...(file === undefined ? {} : { file }) }
+    const { options, file = env["ASHLAR_CONFIG"] } = given
+    // A variable set to nothing is not set.
+    const sources: Settings.Sources = {
+      options,
+      env: { ...env, ASHLAR_CONFIG: undefined },
+      ...(file === undefined || file === "" ? {} : { file }),
+    }
     const general = yield* Settings.load(General, sources)
+    if (sources.file !== undefined) yield* checkNames(sources.file)
     const directory = resolve(general.directory ?? ".ashlar/platform")
     const absolute = (path: string | undefined) => (path === undefined ? undefined : resolve(path))
     return {

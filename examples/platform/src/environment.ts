@@ -25,13 +25,15 @@ export const layer = (settings: PlatformSettings) => {
     Lineage.layer,
     Monitoring.layer(),
     Tokens.layer(settings.tokens),
-    Orchestrator.layer(),
     FeatureStore.layer().pipe(Layer.provide(OnlineDatabase.layer)),
   )
-  const ports = ModelPorts.sourceLayer({ cache: join(settings.directory, "cache") })
+  const ports = Layer.mergeAll(
+    ModelPorts.sourceLayer({ cache: join(settings.directory, "cache") }),
+    Lineage.sinkLayer,
+  )
   const gate = Gate.layer().pipe(Layer.provide(Serving.predictorLayer))
   return gate.pipe(
-    Layer.provideMerge(Serving.layer()),
+    Layer.provideMerge(Layer.mergeAll(Serving.layer(), Orchestrator.layer())),
     Layer.provideMerge(ports),
     Layer.provideMerge(records),
     Layer.provideMerge(backends),
