@@ -9,6 +9,7 @@ import {
   ModelPackage,
   type ModelRef,
   type ModelSink,
+  type Page,
   type PromotionGate,
   Timestamp,
 } from "@ashlar/core"
@@ -21,9 +22,14 @@ import * as Files from "./internal/files.ts"
 import * as Limits from "./internal/limits.ts"
 import type { VersionRow } from "./internal/migrations.ts"
 import * as Promotion from "./internal/promotion.ts"
+import * as Registered from "./internal/registered.ts"
+import type { CreateModel, ModelInfo } from "./internal/registered.ts"
+import * as Registration from "./internal/registration.ts"
 import * as Store from "./internal/store.ts"
 import { Policy } from "./Policy.ts"
 import { RegistryError, fromBackend, invalid, notFound } from "./RegistryError.ts"
+
+export type { CreateModel, ModelInfo } from "./internal/registered.ts"
 
 /** A registered version. */
 export interface VersionInfo {
@@ -47,6 +53,16 @@ export class Models extends Context.Service<
     readonly register: (
       model: ModelSink.RegisterModel,
     ) => Effect.Effect<VersionInfo, RegistryError>
+    /** Creates a model without versions; fails with `AlreadyExists` when there is one. */
+    readonly create: (model: CreateModel) => Effect.Effect<ModelInfo, RegistryError>
+    /** A model with its aliases. */
+    readonly model: (name: string) => Effect.Effect<ModelInfo, RegistryError>
+    /** Models by name. */
+    readonly list: (page?: Page.PageRequest) => Effect.Effect<Page.Page<ModelInfo>, RegistryError>
+    /** Versions of one model or of all, by name and the newest first. */
+    readonly listVersions: (
+      page?: Page.PageRequest & { readonly name?: string },
+    ) => Effect.Effect<Page.Page<VersionInfo>, RegistryError>
     /** The version a reference means now; without version and alias, the newest. */
     readonly resolve: (ref: ModelRef.ModelRef) => Effect.Effect<VersionInfo, RegistryError>
     readonly versions: (name: string) => Effect.Effect<ReadonlyArray<VersionInfo>, RegistryError>
@@ -57,6 +73,8 @@ export class Models extends Context.Service<
       alias: string,
       version: number,
     ) => Effect.Effect<void, RegistryError>
+    /** Removes an alias that no policy protects. */
+    readonly removeAlias: (name: string, alias: string) => Effect.Effect<void, RegistryError>
     /** Protects an alias from now on. */
     readonly setPolicy: (
       name: string,
@@ -99,29 +117,35 @@ const make = Effect.gen(function* () {
   const store = yield* Store.make
   const { db, blobs, build, wrap } = store
 
-  const info = Effect.fnUntraced(function* (row: VersionRow) {
+  /** One query for the aliases, however many versions there are. */
+  const infos = Effect.fnUntraced(function* (rows: ReadonlyArray<VersionRow>) {
+    if (rows.length === 0) return []
+    const names = [...new Set(rows.map(({ model }) => model))]
     const aliases = yield* db.all(
-      build
-        .selectFrom("registry_alias")
-        .select("alias")
-        .where("model", "=", row.model)
-        .where("version", "=", row.version)
-        .orderBy("alias"),
+      build.selectFrom("registry_alias").selectAll().where("model", "in", names).orderBy("alias"),
     )
-    const tags: Record<string, string> = JSON.parse(row.tags)
-    return {
-      name: row.model,
-      version: row.version,
-      digest: row.digest,
-      manifest: decodeManifest(JSON.parse(row.manifest)),
-      files: decodeFiles(JSON.parse(row.files)),
-      aliases: aliases.map(({ alias }) => alias),
-      ...(row.run === null ? {} : { runId: row.run }),
-      description: row.description,
-      tags,
-      created: row.created,
-    } satisfies VersionInfo
+    return rows.map((row): VersionInfo => {
+      const tags: Record<string, string> = JSON.parse(row.tags)
+      return {
+        name: row.model,
+        version: row.version,
+        digest: row.digest,
+        manifest: decodeManifest(JSON.parse(row.manifest)),
+        files: decodeFiles(JSON.parse(row.files)),
+        aliases: aliases.flatMap(({ model, alias, version }) =>
+          model === row.model && version === row.version ? [alias] : [],
+        ),
+        ...(row.run === null ? {} : { runId: row.run }),
+        description: row.description,
+        tags,
+        created: row.created,
+      }
+    })
   })
+  const info = (row: VersionRow) =>
+    Effect.flatMap(infos([row]), ([found]) =>
+      found === undefined ? Effect.die("a version was read away") : Effect.succeed(found),
+    )
 
   const findByKey = (name: string, key: string) =>
     db.first(
@@ -195,85 +219,32 @@ const make = Effect.gen(function* () {
     return previous
   })
 
-  const addVersion = Effect.fnUntraced(function* (
-    model: ModelSink.RegisterModel,
-    key: string,
-    manifest: ModelPackage.Manifest,
-    files: ReadonlyArray<ModelPackage.PackageFile>,
-  ) {
-    yield* db.run(
-      build
-        .insertInto("registry_model")
-        .values({
-          name: model.name,
-          created: Timestamp.now(),
-          updated: Timestamp.now(),
-          description: "",
-          tags: "{}",
-        })
-        .onConflict((c) => c.column("name").doNothing()),
-    )
-    // Touching the model's row makes concurrent registrations of one model queue up.
-    yield* db.run(
-      build
-        .updateTable("registry_model")
-        .set({ updated: Timestamp.now() })
-        .where("name", "=", model.name),
-    )
-    const known = yield* findByKey(model.name, key)
-    if (known !== undefined) return known
-    const newest = yield* db.first(
-      build
-        .selectFrom("registry_version")
-        .select((select) => select.fn.max("version").as("version"))
-        .where("model", "=", model.name),
-    )
-    const version: VersionRow = {
-      model: model.name,
-      version: (newest?.version ?? 0) + 1,
-      key,
-      run: model.runId ?? null,
-      digest: manifest.digest,
-      manifest: JSON.stringify(manifest),
-      files: JSON.stringify(files),
-      description: model.description ?? "",
-      tags: JSON.stringify(model.tags ?? {}),
-      created: Timestamp.now(),
-    }
-    yield* db.run(build.insertInto("registry_version").values(version))
-    yield* Audit.append(store, {
-      action: "model.registered",
-      subject: model.name,
-      detail: { version: version.version, digest: version.digest, run: version.run },
+  /** Fails where a policy protects the alias. */
+  const unprotected = Effect.fnUntraced(function* (name: string, alias: string) {
+    if ((yield* getPolicy(name, alias)) === undefined) return
+    return yield* new RegistryError({
+      reason: "PermissionDenied",
+      field: "alias",
+      message: `a policy protects ${name}@${alias}: promote the version, and the policy decides`,
     })
-    return version
   })
 
-  const register = Effect.fnUntraced(function* (model: ModelSink.RegisterModel) {
-    yield* Limits.name("name", model.name)
-    const { manifest, directory } = yield* Effect.mapError(
-      ModelPackage.read(model.directory),
-      (error) => invalid("directory", error.message),
+  const removeAlias = Effect.fnUntraced(function* (name: string, alias: string) {
+    yield* unprotected(name, alias)
+    const previous = (yield* aliased(name, alias))?.version
+    if (previous === undefined) return yield* notFound(`alias ${alias} of model ${name}`)
+    yield* db.run(
+      build.deleteFrom("registry_alias").where("model", "=", name).where("alias", "=", alias),
     )
-    const key = model.key ?? `${model.runId ?? ""}:${manifest.digest}`
-    const known = yield* findByKey(model.name, key)
-    if (known !== undefined) return yield* info(known)
-    const expected = new Map(manifest.files.map((file) => [file.path, file.digest]))
-    const files: Array<ModelPackage.PackageFile> = []
-    for (const { path, file } of yield* Files.walk(directory, "")) {
-      const stored = yield* Files.store(blobs, file)
-      if (expected.has(path) && expected.get(path) !== stored.digest) {
-        return yield* new RegistryError({
-          reason: "Corrupt",
-          field: path,
-          message: `${path} of ${directory} is not what its manifest says: write the package again`,
-        })
-      }
-      files.push({ path, ...stored })
-    }
-    return yield* info(yield* db.transaction(addVersion(model, key, manifest, files)))
+    yield* Audit.append(store, {
+      action: "alias.removed",
+      subject: name,
+      detail: { alias, previous },
+    })
   })
 
+  const registered = Registered.make(store)
+  const register = Registration.make(store, findByKey)
   const promote = Promotion.make(store, {
     row: (name, version) => row({ name, version }),
     aliased,
@@ -282,7 +253,17 @@ const make = Effect.gen(function* () {
   })
 
   return Models.of({
-    register: (model) => wrap(register(model)),
+    register: (model) => wrap(Effect.flatMap(register(model), info)),
+    create: registered.create,
+    model: registered.model,
+    list: registered.list,
+    listVersions: (page = {}) =>
+      wrap(
+        Effect.flatMap(registered.versionRows(page), ({ rows, ...rest }) =>
+          Effect.map(infos(rows), (items) => ({ items, ...rest })),
+        ),
+      ),
+    removeAlias: (name, alias) => wrap(db.transaction(removeAlias(name, alias))),
     resolve: (ref) => wrap(Effect.flatMap(row(ref), info)),
     versions: (name) =>
       wrap(
@@ -294,7 +275,7 @@ const make = Effect.gen(function* () {
               .where("model", "=", name)
               .orderBy("version", "desc"),
           ),
-          (rows) => Effect.forEach(rows, info),
+          infos,
         ),
       ),
     names: wrap(
@@ -306,16 +287,10 @@ const make = Effect.gen(function* () {
     setAlias: (name, alias, version) =>
       wrap(
         db.transaction(
-          Effect.gen(function* () {
-            if ((yield* getPolicy(name, alias)) !== undefined) {
-              return yield* new RegistryError({
-                reason: "PermissionDenied",
-                field: "alias",
-                message: `a policy protects ${name}@${alias}: promote the version, and the policy decides`,
-              })
-            }
-            yield* pointAlias(name, alias, version, "alias.set", {})
-          }),
+          Effect.andThen(
+            unprotected(name, alias),
+            pointAlias(name, alias, version, "alias.set", {}),
+          ),
         ),
       ),
     setPolicy: (name, alias, policy) =>
