@@ -73,8 +73,29 @@ const isJson = (contentType: string): boolean => {
   return type === "" || type === "application/json" || type.endsWith("+json")
 }
 
-/** JSON without keys that could reach a prototype. */
+/** Nothing sent in earnest nests deeper, and what does makes recursive code run out of stack. */
+const maxDepth = 128
+
+const isTooDeep = (text: string): boolean => {
+  // Each level opens and closes.
+  if (text.length <= maxDepth * 2) return false
+  let depth = 0
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code === 0x22) {
+      for (i++; i < text.length && text.charCodeAt(i) !== 0x22; i++) {
+        if (text.charCodeAt(i) === 0x5c) i++
+      }
+    } else if (code === 0x5b || code === 0x7b) {
+      if (++depth > maxDepth) return true
+    } else if (code === 0x5d || code === 0x7d) depth -= 1
+  }
+  return false
+}
+
+/** JSON without keys that could reach a prototype, nested at most {@link maxDepth} deep. */
 export const parseJson = (text: string): unknown => {
+  if (isTooDeep(text)) throw invalid(`the body nests deeper than ${maxDepth} levels; flatten it`)
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -99,7 +120,8 @@ const refusePollution = (root: unknown): void => {
     if (typeof made === "object" && made !== null && Object.hasOwn(made, "prototype")) {
       throw invalid('the body has the forbidden key "constructor.prototype"')
     }
-    open.push(...Object.values(value))
+    // One by one: a call takes only so many arguments.
+    for (const member of Object.values(value)) open.push(member)
   }
 }
 
@@ -118,10 +140,14 @@ const jsonOf = async (
   }
   const bytes = await readAll(payload, limit)
   if (bytes.length === 0) return undefined
+  return parseJson(textOf(bytes))
+}
+
+const textOf = (bytes: Uint8Array): string => {
   try {
-    return parseJson(new TextDecoder("utf-8", { fatal: true }).decode(bytes))
-  } catch (error) {
-    throw error instanceof HttpError ? error : invalid("the body is not valid UTF-8")
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes)
+  } catch {
+    throw invalid("the body is not valid UTF-8")
   }
 }
 

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto"
 import * as Context from "effect/Context"
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify"
 import type { Principal } from "../../Auth.ts"
+import * as Failure from "../../Failure.ts"
 import { authenticate } from "./authenticate.ts"
 import { readBodies } from "./body.ts"
 import { HttpError } from "./HttpError.ts"
@@ -39,7 +40,8 @@ const admit =
     try {
       principal = await authenticate(kit.options.auth, request)
     } catch (error) {
-      strangers.take(request.ip)
+      // A token database that is down says nothing about the caller.
+      if (Failure.isFailure(error) && error.reason === "Unauthenticated") strangers.take(request.ip)
       throw error
     }
     kit.principals.set(request, principal)

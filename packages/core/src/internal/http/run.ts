@@ -93,7 +93,9 @@ export const run = <A, E, R>(
           retryAfterSeconds: 1,
         }),
       )
-    raw.once("close", onClose)
+    // It may have gone while the caller was being recognised.
+    if (raw.destroyed) onClose()
+    else raw.once("close", onClose)
     kit.running.add(drain)
     fiber.addObserver((exit) => {
       clearTimeout(timer)
