@@ -226,6 +226,22 @@ describe("Facade", () => {
     expect(log).toHaveLength(4)
   })
 
+  it("releases the layer also when a stream's clean-up fails", async () => {
+    const log: Array<string> = []
+    class Numbers extends Context.Service<Numbers, { readonly all: Stream.Stream<number> }>()(
+      "test/Numbers/v1",
+    ) {}
+    const all = Stream.ensuring(Stream.forever(Stream.succeed(1)), Effect.die(new Error("stuck")))
+    const layer = Layer.effect(
+      Numbers,
+      Effect.acquireRelease(Effect.succeed({ all }), () => Effect.sync(() => log.push("closed"))),
+    )
+    const numbers = await Facade.make(Numbers, layer)
+    await numbers.all[Symbol.asyncIterator]().next()
+    await expect(numbers[Symbol.asyncDispose]()).rejects.toThrow("stuck")
+    expect(log).toEqual(["closed"])
+  })
+
   it("rejects with the layer's error and releases what was opened", async () => {
     const log: Array<string> = []
     const failing = Layer.effectDiscard(

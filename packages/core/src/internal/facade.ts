@@ -230,8 +230,14 @@ export const make = async <I, S extends object, R, E>(
   const state = { closed: false, open: new Set<() => Promise<unknown>>() }
   const dispose = async () => {
     state.closed = true
-    await Promise.all(Array.from(state.open, (stop) => stop()))
-    await runtime.dispose()
+    try {
+      const ended = await Promise.allSettled(Array.from(state.open, (stop) => stop()))
+      const failed = ended.find((result) => result.status === "rejected")
+      if (failed !== undefined) throw failed.reason
+    } finally {
+      // A stream whose clean-up fails must not keep the layer's connections and files open.
+      await runtime.dispose()
+    }
   }
   const target = {}
   try {
