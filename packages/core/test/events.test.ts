@@ -66,6 +66,21 @@ for (const [name, database] of Object.entries(databases)) {
       expect(await Effect.runPromise(Effect.provide(program, layer))).toBe(1)
     })
 
+    it("goes on after a handler that interrupted itself", async () => {
+      const program = Effect.gen(function* () {
+        const events = yield* Events.Events
+        const topic = `interrupted-${name}`
+        let calls = 0
+        yield* events.consume({ topic, group: "g" }, () =>
+          Effect.suspend(() => (++calls === 1 ? Effect.interrupt : Effect.void)),
+        )
+        yield* events.publish([{ ...event, topic }])
+        while (calls < 2) yield* Effect.sleep(10)
+        return calls
+      })
+      expect(await Effect.runPromise(Effect.provide(Effect.scoped(program), layer))).toBe(2)
+    })
+
     it("stops a handler that lost its lease and takes over a silent consumer", async () => {
       const program = Effect.gen(function* () {
         const db = yield* Database.Database

@@ -44,8 +44,15 @@ export const consumer = <E, R>(
     ),
   )
 
+  // A handler may end in an interruption of its own (it joined a fiber somebody stopped): that is
+  // a failure to retry, not the end of the consumer.
+  const handled = (events: ReadonlyArray<Event>) =>
+    Effect.catchCauseIf(handler(events), Cause.hasInterruptsOnly, (cause) =>
+      Effect.die(new Error("the handler interrupted itself", { cause })),
+    )
+
   const deliver = (events: ReadonlyArray<Event>) =>
-    Effect.raceFirst(Effect.as(handler(events), true), Effect.as(heartbeat, false))
+    Effect.raceFirst(Effect.as(handled(events), true), Effect.as(heartbeat, false))
 
   /** One look: delivers what is there, or waits. */
   const step = Effect.gen(function* () {
