@@ -1,3 +1,6 @@
+export * as Agreement from "./Agreement.ts"
+export * as Annotations from "./Annotations.ts"
+export * as DawidSkene from "./DawidSkene.ts"
 export * as Labeling from "./Labeling.ts"
 export * as LabelingFunction from "./LabelingFunction.ts"
 export * as LabelModel from "./LabelModel.ts"
