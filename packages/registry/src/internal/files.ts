@@ -76,6 +76,22 @@ export const store = (blobs: BlobStore.BlobStore["Service"], file: string) =>
     return { digest, size }
   })
 
+/** A staging directory of a process that has not touched it for so long was killed. */
+const abandonedMs = 3600_000
+
+/** Removes what killed processes left half-written beside the packages of a cache. */
+const sweep = (cache: string) =>
+  Effect.promise(async () => {
+    const names = await readdir(cache).catch(() => [])
+    for (const name of names) {
+      if (!/\.\d+\.\d+\.part$/.test(name)) continue
+      const path = join(cache, name)
+      const stat = await lstat(path).catch(() => undefined)
+      if (stat === undefined || Date.now() - stat.mtimeMs < abandonedMs) continue
+      await rm(path, { recursive: true, force: true }).catch(() => {})
+    }
+  })
+
 /**
  * Writes stored files into a directory: all of them, checked against their digests, or nothing.
  * A directory that is there already was written so before.
@@ -88,6 +104,7 @@ export const materialise = (
   Effect.gen(function* () {
     const there = yield* Effect.option(io("", () => lstat(directory)))
     if (there._tag === "Some") return
+    yield* sweep(dirname(directory))
     const staging = `${directory}.${process.pid}.${Date.now()}.part`
     const write = Effect.gen(function* () {
       for (const file of files) {
