@@ -109,9 +109,7 @@ const givenOf = (values: Values): Given => {
     logLevel: values["log-level"],
   }
   return {
-    options: Object.fromEntries(
-      Object.entries(options).filter(([, value]) => value !== undefined),
-    ),
+    options: Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
     ...(values.config === undefined ? {} : { file: values.config }),
   }
 }

@@ -6,6 +6,7 @@
 import * as FeatureStoreHttp from "@ashlar/feature-store/fastify"
 import * as MonitoringHttp from "@ashlar/monitoring/fastify"
 import * as OrchestratorHttp from "@ashlar/orchestrator/fastify"
+import * as RegistryHttp from "@ashlar/registry/fastify"
 import * as ServingHttp from "@ashlar/serving/fastify"
 import type * as ManagedRuntime from "effect/ManagedRuntime"
 import type { FastifyInstance } from "fastify"
@@ -26,6 +27,17 @@ export interface Mounted {
 
 /** Every module, in the order of the page. */
 export const modules: ReadonlyArray<Mounted> = [
+  {
+    name: "Registry",
+    about: "experiments, runs, metrics and models, over MLflow's REST API 2.0",
+    routes: [
+      { path: "/api/2.0/mlflow/experiments/search?max_results=100", open: true },
+      { path: "/api/2.0/mlflow/registered-models/search?max_results=100", open: true },
+      { path: "/api/2.0/mlflow/runs/create", open: false },
+      { path: "/api/2.0/mlflow/runs/log-metric", open: false },
+    ],
+    register: (app, runtime) => app.register(RegistryHttp.plugin, { runtime }),
+  },
   {
     name: "Serving",
     about: "predictions from registered models, over the Open Inference Protocol V2",

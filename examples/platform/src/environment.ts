@@ -8,7 +8,7 @@ import { FeatureStore } from "@ashlar/feature-store"
 import * as OnlineDatabase from "@ashlar/feature-store/database"
 import { Gate, Monitoring } from "@ashlar/monitoring"
 import { Orchestrator } from "@ashlar/orchestrator"
-import { Lineage, ModelPorts, Models, Runs } from "@ashlar/registry"
+import { Experiments, Lineage, ModelPorts, Models, Runs } from "@ashlar/registry"
 import { Serving } from "@ashlar/serving"
 import * as Layer from "effect/Layer"
 import { join } from "node:path"
@@ -20,6 +20,7 @@ import * as Observability from "./observability.ts"
 export const layer = (settings: PlatformSettings) => {
   const backends = Layer.mergeAll(databaseLayer(settings.database), blobLayer(settings.blobs))
   const records = Layer.mergeAll(
+    Experiments.layer,
     Runs.layer,
     Models.layer,
     Lineage.layer,

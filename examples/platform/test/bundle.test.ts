@@ -1,7 +1,7 @@
+import { spawnSync } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { spawnSync } from "node:child_process"
 import { afterAll, beforeAll, expect, it } from "vitest"
 import * as Numbers from "./numbers.ts"
 import { client, firstToken, start } from "./Platform.ts"
@@ -18,7 +18,7 @@ beforeAll(() => {
     [join(root, "node_modules/tsup/dist/cli-default.js"), "--out-dir", bundle],
     { cwd: example, encoding: "utf8" },
   )
-  expect(built.status, built.stderr).toBe(0)
+  if (built.status !== 0) throw new Error(`tsup failed: ${built.stderr}`)
 })
 afterAll(() => {
   rmSync(folder, { recursive: true, force: true })

@@ -31,10 +31,9 @@ describe("token", () => {
     // It may read, so it may not write.
     expect((await call("/monitoring/v1/predictions", { predictions: [] })).status).toBe(403)
 
-    const writer = await token(
-      ...["create", "--principal", "etl", "--project", "fraud", "--project", "churn"],
-      ...["--verb", "write", "--expires", "2100-01-01T00:00:00Z"],
-    )
+    const projects = ["--project", "fraud", "--project", "churn"]
+    const granted = ["--verb", "write", "--expires", "2100-01-01T00:00:00Z"]
+    const writer = await token("create", "--principal", "etl", ...projects, ...granted)
     expect(writer.code, writer.stderr).toBe(0)
     const listed = await token("list")
     expect(listed.stdout).toMatch(/ci +read:\* +\S+ +valid\n/)

@@ -61,10 +61,33 @@ describe("what is mounted", () => {
     await Numbers.expectInference(call)
   })
 
+  it("tracks a run over MLflow's REST API, and finds the model there", async () => {
+    const mlflow = async (path: string, body: unknown): Promise<Record<string, unknown>> => {
+      const response = await call(`/api/2.0/mlflow${path}`, body)
+      const text = await response.text()
+      expect(response.status, text).toBe(200)
+      return JSON.parse(text)
+    }
+    const { experiment_id } = await mlflow("/experiments/create", { name: "doubling" })
+    const { run } = await mlflow("/runs/create", { experiment_id, start_time: Date.now() })
+    const { run_id } = (run as { readonly info: { readonly run_id: string } }).info
+    await mlflow("/runs/log-metric", { run_id, key: "auc", value: 0.75, timestamp: Date.now() })
+    const found = await call(`/api/2.0/mlflow/runs/get?run_id=${run_id}`)
+    expect(await found.json()).toMatchObject({
+      run: { data: { metrics: [{ key: "auc", value: 0.75 }] } },
+    })
+    const models = await call("/api/2.0/mlflow/registered-models/search?max_results=10")
+    expect(await models.json()).toMatchObject({ registered_models: [{ name: "numbers" }] })
+  })
+
   it("serves the features of the definitions module", async () => {
     const pushed = await call("/push", {
       push_source_name: "balances",
-      df: { account: ["a", "b"], time: ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"], balance: [12.5, 7] },
+      df: {
+        account: ["a", "b"],
+        time: ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"],
+        balance: [12.5, 7],
+      },
       to: "online",
     })
     expect(pushed.status, await pushed.text()).toBe(200)
@@ -111,6 +134,7 @@ describe("what is mounted", () => {
     expect(document).toMatchObject({
       paths: {
         "/v2/models/{model}/infer": {},
+        "/api/2.0/mlflow/runs/create": {},
         "/get-online-features": {},
         "/monitoring/v1/predictions": {},
         "/orchestrator/v1/runs": {},
@@ -207,7 +231,11 @@ describe("a stop and another start", () => {
     )
     server.child.kill("SIGTERM")
     await until(
-      () => client(server.url)("/health/live").then(({ status }) => status, () => 0),
+      () =>
+        client(server.url)("/health/live").then(
+          ({ status }) => status,
+          () => 0,
+        ),
       (status) => status !== 200,
     )
     sent.end(body.slice(half))
