@@ -93,7 +93,15 @@ export const fromDataset = Effect.fnUntraced(function* (
       const have = dataset.schema.fields.map((f) => f.name).join(", ")
       return yield* invalid(field, `The dataset has no column ${name}; it has ${have}.`)
     }
-    const made = makeColumn(column.type, dataset.rows)
+    const made = yield* Effect.try({
+      try: () => makeColumn(column.type, dataset.rows),
+      catch: (cause) =>
+        new TrainingError({
+          reason: "TooLarge",
+          message: `The dataset says it has ${dataset.rows} rows, which do not fit in memory; sample them, or take fewer columns.`,
+          cause,
+        }),
+    })
     if (made === undefined) {
       return yield* invalid(
         field,
@@ -104,25 +112,34 @@ export const fromDataset = Effect.fnUntraced(function* (
   }
   yield* dataset.batches.pipe(
     Stream.runForEach((batch) =>
-      Effect.sync(() => {
-        for (const { index, made } of columns) {
-          const vector = batch.getChildAt(index)
-          if (vector !== null) made.append(vector)
-        }
+      Effect.try({
+        try: () => {
+          for (const { index, made } of columns) {
+            const vector = batch.getChildAt(index)
+            if (vector !== null) made.append(vector)
+          }
+        },
+        catch: (cause) =>
+          new TrainingError({
+            reason: cause instanceof RangeError ? "TooLarge" : "Internal",
+            message: `The rows do not fit in memory (${String(cause)}); sample them, or take fewer columns.`,
+            cause,
+          }),
       }),
     ),
-    Effect.mapError(
-      (cause) =>
-        new TrainingError({
-          reason:
-            cause.reason === "Unavailable" ||
-            cause.reason === "Corrupt" ||
-            cause.reason === "NotFound"
-              ? cause.reason
-              : "Internal",
-          message: `The dataset could not be read: ${cause.message}`,
-          cause,
-        }),
+    Effect.mapError((cause) =>
+      cause instanceof TrainingError
+        ? cause
+        : new TrainingError({
+            reason:
+              cause.reason === "Unavailable" ||
+              cause.reason === "Corrupt" ||
+              cause.reason === "NotFound"
+                ? cause.reason
+                : "Internal",
+            message: `The dataset could not be read: ${cause.message}`,
+            cause,
+          }),
     ),
   )
   const values = columns.map(({ made }) => made.finish())

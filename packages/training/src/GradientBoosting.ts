@@ -18,8 +18,10 @@ import type {
   CoordinatorData,
   CoordinatorMessage,
 } from "./internal/gbdt-protocol.ts"
+import { framesFault, labelFault } from "./internal/frames.ts"
 import { compileKernel } from "./internal/kernel.ts"
 import { treesToOnnx } from "./internal/onnx-trees.ts"
+import { report } from "./internal/report.ts"
 import { outputOf, signatureOf } from "./internal/signature.ts"
 import type { Fitted, FitOptions, Trainer } from "./Trainer.ts"
 import type { TreeEnsemble } from "./TreeEnsemble.ts"
@@ -104,14 +106,13 @@ const settingsOf = (params: Params): BoostingSettings => {
 }
 
 const checkFrames = (train: Frame, validation: Frame | undefined, settings: BoostingSettings) => {
+  const fault = framesFault(train, validation)
+  if (fault !== undefined) return fault
   if (settings.objective === "binary") {
-    const other = train.label.findIndex((y) => y !== 0 && y !== 1)
-    if (other >= 0) {
-      return invalid(
-        `label[${other}]`,
-        `The label of row ${other} is ${train.label[other]}; binary labels are 0 and 1.`,
-      )
-    }
+    const unknown =
+      labelFault("label", train.label) ??
+      (validation === undefined ? undefined : labelFault("validation.label", validation.label))
+    if (unknown !== undefined) return unknown
     const first = train.label[0]
     if (train.label.every((y) => y === first)) {
       return invalid("label", `Every label is ${first}; a classifier needs rows of both classes.`)
@@ -126,12 +127,6 @@ const checkFrames = (train: Frame, validation: Frame | undefined, settings: Boos
     return invalid(
       "validation",
       "earlyStoppingRounds needs a validation frame; give one, or set it to 0.",
-    )
-  }
-  if (validation.features.join("\u0000") !== train.features.join("\u0000")) {
-    return invalid(
-      "validation.features",
-      "The validation frame must have the training frame's features, in its order.",
     )
   }
   return undefined
@@ -163,11 +158,12 @@ const runLearner = (data: CoordinatorData, train: Frame, options: FitOptions) =>
         case "iteration": {
           const { iteration, iterations } = message.iteration
           metrics.push(message.iteration.metrics)
-          return options.onProgress?.({
+          const progress = {
             step: iteration,
             steps: iterations,
             metrics: message.iteration.metrics,
-          })
+          }
+          return report(worker, options, progress, resume)
         }
         case "invalid":
           return fail(invalid(message.field, message.message))

@@ -240,7 +240,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
       const result = yield* runTrial(tracker, prepared.trainer, spec, prepared.train, options)
       const { runId, status, isNew, metrics } = result
       trials.push({ index, runId, params, metrics, status, resumed: !isNew })
-      const measured = metrics[metric]
+      const measured = Object.hasOwn(metrics, metric) ? metrics[metric] : undefined
       if (status === "FINISHED" && measured === undefined) {
         return yield* invalid(
           "metric",

@@ -10,8 +10,10 @@ import { Worker } from "node:worker_threads"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Frame } from "./Frame.ts"
+import { framesFault, labelFault } from "./internal/frames.ts"
 import { mlpToOnnx, predictMlp } from "./internal/mlp.ts"
 import type { Mlp } from "./internal/mlp.ts"
+import { report } from "./internal/report.ts"
 import { signatureOf } from "./internal/signature.ts"
 import type { MlpData, MlpMessage, MlpParams } from "./internal/tfjs-protocol.ts"
 import type { Fitted, FitOptions, Trainer } from "./Trainer.ts"
@@ -95,11 +97,12 @@ const runThread = (data: MlpData, options: FitOptions) =>
             ),
           )
         case "epoch":
-          return options.onProgress?.({
-            step: message.epoch,
-            steps: data.params.epochs,
-            metrics: message.metrics,
-          })
+          return report(
+            worker,
+            options,
+            { step: message.epoch, steps: data.params.epochs, metrics: message.metrics },
+            resume,
+          )
         case "done":
           return resume(Effect.succeed(message))
       }
@@ -129,22 +132,11 @@ export const fit = Effect.fnUntraced(function* (train: Frame, options: FitOption
   }).pipe(Effect.mapError((cause) => invalid("params", `Parameters of ${name}: ${cause.message}`)))
   const params = { ...defaults, ...given }
   const { validation } = options
-  const other = train.label.findIndex((y) => y !== 0 && y !== 1)
-  if (other >= 0) {
-    return yield* invalid(
-      `label[${other}]`,
-      `The label of row ${other} is ${train.label[other]}; binary labels are 0 and 1.`,
-    )
-  }
-  if (
-    validation !== undefined &&
-    validation.features.join("\u0000") !== train.features.join("\u0000")
-  ) {
-    return yield* invalid(
-      "validation.features",
-      "The validation frame must have the training frame's features, in its order.",
-    )
-  }
+  const fault =
+    framesFault(train, validation) ??
+    labelFault("label", train.label) ??
+    (validation === undefined ? undefined : labelFault("validation.label", validation.label))
+  if (fault !== undefined) return yield* fault
   if (params.earlyStoppingRounds > 0 && validation === undefined) {
     return yield* invalid(
       "validation",

@@ -164,6 +164,7 @@ describe("Training.search", () => {
     expect(await field({ trainer: "lightgbm" })).toBe("trainer")
     expect(await field({ validation: undefined })).toBe("validation")
     expect(await field({ metric: "f1" })).toBe("metric")
+    expect(await field({ metric: "constructor" })).toBe("metric")
     expect(await field({ experiment: "../x" })).toBe("request")
     expect(await field({ space: { a: Distribution.float(2, 1) } })).toBe("request")
   })

@@ -71,6 +71,11 @@ const coordinate = async (data: CoordinatorData): Promise<void> => {
   const helpers = await startHelpers(data, memory)
   const run = makeRun(kernel, memory, data.threads)
   const fit: Fit = { data, kernel, memory, map, run }
+  /** Without it the helpers sleep for ever, and keep the process alive with them. */
+  const stop = async (): Promise<void> => {
+    run(op.stop, [])
+    await Promise.all(helpers.map((helper) => helper.terminate()))
+  }
 
   new Float32Array(memory.buffer, map.label, data.rows).set(await columnOf("train", -1))
   if (data.validationRows > 0) {
@@ -82,6 +87,7 @@ const coordinate = async (data: CoordinatorData): Promise<void> => {
   for (const [index, name] of data.features.entries()) {
     const binning = binColumn(fit, index, await columnOf("train", index))
     if (typeof binning === "string") {
+      await stop()
       return post({ type: "invalid", field: name, message: `Feature ${name} ${binning}.` })
     }
     binnings.push(binning)
@@ -95,8 +101,7 @@ const coordinate = async (data: CoordinatorData): Promise<void> => {
     )
   }
   const result = boost(fit, binnings, (iteration) => post({ type: "iteration", iteration }))
-  run(op.stop, [])
-  await Promise.all(helpers.map((helper) => helper.terminate()))
+  await stop()
   post({ type: "done", ...result })
 }
 
