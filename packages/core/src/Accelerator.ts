@@ -72,8 +72,6 @@ export class Accelerator extends Context.Service<
   {
     readonly discover: Effect.Effect<Inventory>
     /** Waits for units of the best matching device; given back when the scope closes. */
-    readonly lease: (
-      request: DeviceRequest,
-    ) => Effect.Effect<Lease, AcceleratorError, Scope.Scope>
+    readonly lease: (request: DeviceRequest) => Effect.Effect<Lease, AcceleratorError, Scope.Scope>
   }
 >()("@ashlar/core/Accelerator/v1") {}

@@ -75,9 +75,7 @@ export class Auth extends Context.Service<
       readonly scopes: ReadonlyArray<Scope>
       readonly expires?: Timestamp
     }) => Effect.Effect<TokenInfo & { readonly token: Redacted.Redacted<string> }, AuthError>
-    readonly verify: (
-      token: Redacted.Redacted<string>,
-    ) => Effect.Effect<Principal, AuthError>
+    readonly verify: (token: Redacted.Redacted<string>) => Effect.Effect<Principal, AuthError>
     readonly revoke: (tokenId: string) => Effect.Effect<void, AuthError>
     readonly list: Effect.Effect<ReadonlyArray<TokenInfo>, AuthError>
   }

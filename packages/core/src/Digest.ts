@@ -54,7 +54,8 @@ export const canonicalJson = (value: unknown): string => {
     return `[${value.map((item) => canonicalJson(item === undefined ? null : item)).join(",")}]`
   }
   if (typeof value === "object") {
-    if ("toJSON" in value && typeof value.toJSON === "function") return canonicalJson(value.toJSON())
+    if ("toJSON" in value && typeof value.toJSON === "function")
+      return canonicalJson(value.toJSON())
     // Their content is no member: all of them would have one digest.
     if (value instanceof Map || value instanceof Set || ArrayBuffer.isView(value)) {
       throw new TypeError(`canonical JSON cannot carry a ${value.constructor.name}`)

@@ -124,9 +124,7 @@ const layoutOf = Effect.fnUntraced(function* (
   const tail = yield* reader.read(size - 8, size)
   const attempt = <A>(body: () => A): Effect.Effect<A, DatasetError> =>
     Effect.try({ try: body, catch: (e) => (e instanceof DatasetError ? e : ioError(name, e)) })
-  const length = yield* attempt(() =>
-    Layout.footerLength(name, size, head, tail, footerLimit),
-  )
+  const length = yield* attempt(() => Layout.footerLength(name, size, head, tail, footerLimit))
   const start = size - 8 - length
   const footer = yield* reader.read(start, size - 8)
   const layout = yield* attempt(() => Layout.parse(name, footer, start, footerLimit))

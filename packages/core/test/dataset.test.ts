@@ -261,22 +261,25 @@ describe("digest", () => {
 })
 
 describe("many distinct strings", () => {
-  it.each([511, 512, 513, 1000, 5000, 100_000])("%i of them come back as they were", async (count) => {
-    const strings = Array.from({ length: count }, (_, i) => `${"x".repeat(i % 23)}${i}`)
-    const twice = [...strings, ...strings.toReversed()]
-    const { codes, read } = await Effect.runPromise(
-      Effect.gen(function* () {
-        const ds = yield* Dataset.fromColumns({ key: { strings: twice } })
-        const table = yield* Dataset.table(ds)
-        return {
-          codes: yield* Dataset.dictionary(table, "key"),
-          read: yield* Dataset.strings(table, "key"),
-        }
-      }),
-    )
-    expect(read).toEqual(twice)
-    expect(codes.values.length).toBe(count)
-  })
+  it.each([511, 512, 513, 1000, 5000, 100_000])(
+    "%i of them come back as they were",
+    async (count) => {
+      const strings = Array.from({ length: count }, (_, i) => `${"x".repeat(i % 23)}${i}`)
+      const twice = [...strings, ...strings.toReversed()]
+      const { codes, read } = await Effect.runPromise(
+        Effect.gen(function* () {
+          const ds = yield* Dataset.fromColumns({ key: { strings: twice } })
+          const table = yield* Dataset.table(ds)
+          return {
+            codes: yield* Dataset.dictionary(table, "key"),
+            read: yield* Dataset.strings(table, "key"),
+          }
+        }),
+      )
+      expect(read).toEqual(twice)
+      expect(codes.values.length).toBe(count)
+    },
+  )
 })
 
 describe("what looks right and is not", () => {

@@ -39,17 +39,20 @@ describe("a JSON body", () => {
     expect(await post(server, body)).toEqual({ status: 200, text: body })
   })
 
-  it.each(["[", '{"a":', '[{"]]]]":'])("nested too deep with %s is the caller's fault", async (open) => {
-    await using server = await echo()
-    const close = open.startsWith("[") ? (open.length > 1 ? "}]" : "]") : "}"
-    for (const depth of [1000, 100_000]) {
-      const body = `${open.repeat(depth)}1${close.repeat(depth)}`
-      const { status, text } = await post(server, body)
-      expect([status, text]).toEqual([400, expect.stringContaining("deeper than 128 levels")])
-    }
-    const fine = `${open.repeat(60)}1${close.repeat(60)}`
-    expect(await post(server, fine)).toEqual({ status: 200, text: fine })
-  })
+  it.each(["[", '{"a":', '[{"]]]]":'])(
+    "nested too deep with %s is the caller's fault",
+    async (open) => {
+      await using server = await echo()
+      const close = open.startsWith("[") ? (open.length > 1 ? "}]" : "]") : "}"
+      for (const depth of [1000, 100_000]) {
+        const body = `${open.repeat(depth)}1${close.repeat(depth)}`
+        const { status, text } = await post(server, body)
+        expect([status, text]).toEqual([400, expect.stringContaining("deeper than 128 levels")])
+      }
+      const fine = `${open.repeat(60)}1${close.repeat(60)}`
+      expect(await post(server, fine)).toEqual({ status: 200, text: fine })
+    },
+  )
 
   it("may spell brackets in its strings", async () => {
     await using server = await echo()
