@@ -105,14 +105,16 @@ export const fit = (matrix: VoteMatrix, options: FitOptions = {}): LabelModel =>
 
   function expect(): number {
     let total = 0
+    const logPrior = prior.map(Math.log)
+    const logTheta = theta.map((table) => table.map(Math.log))
     for (let p = 0; p < P; p++) {
       let max = -Infinity
       for (let k = 0; k < K; k++) {
-        let log = Math.log(prior[k] as number)
+        let log = logPrior[k] as number
         for (const j of used) {
           const vote = votes[p * m + j] as number
           if (vote === abstain && !oneSided[j]) continue
-          log += Math.log(theta[j]?.[k * (K + 1) + vote + 1] as number)
+          log += logTheta[j]?.[k * (K + 1) + vote + 1] as number
         }
         logs[k] = log
         if (log > max) max = log
