@@ -9,7 +9,6 @@ import { mkdir } from "node:fs/promises"
 import { authLayer } from "./backends.ts"
 import * as CommandLine from "./CommandLine.ts"
 import * as PlatformSettings from "./PlatformSettings.ts"
-import { serve } from "./server.ts"
 import * as Tokens from "./tokens.ts"
 
 const print: Tokens.Print = (text) => {
@@ -42,6 +41,8 @@ const main = async (): Promise<number> => {
   }
   const settings = await Effect.runPromise(PlatformSettings.load(command.given, process.env))
   if (command.name === "serve") {
+    // Only a server waits for all the modules to load.
+    const { serve } = await import("./server.ts")
     await serve(settings, print)
     return 0
   }

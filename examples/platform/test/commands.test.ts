@@ -122,28 +122,26 @@ describe("settings", () => {
     expect((await client(server.url)("/v2/models/stats")).status).toBe(200)
   })
 
-  it("that are wrong end it with 2 and a message that names them", async () => {
-    const port = write("port.yaml", "port: 70000\n")
-    const misspelled = write("misspelled.json", '{"limits":{"bodybytes":70000}}')
-    const list = write("list.mjs", "export const definitions = [{ kind: 'table' }]\n")
-    for (const [args, env, message] of [
-      [["--port", "eighty"], {}, 'port is "eighty" (option port)'],
-      [["--prot", "80"], {}, "--prot"],
-      [["--log-level", "loud"], {}, "logLevel"],
-      [[], { ASHLAR_PORT: "-1" }, "environment variable ASHLAR_PORT"],
-      [["--config", port], {}, `port in ${port}`],
-      [["--config", misspelled], {}, "limits.bodybytes in the configuration file is no setting"],
-      [["--config", join(folder, "none.yaml")], {}, "none.yaml"],
-      [["--definitions", join(folder, "none.ts")], {}, "definitions"],
-      [["--definitions", list], {}, "definitions[0]"],
-      [[], { ASHLAR_S3_ENDPOINT: "http://127.0.0.1:1" }, "ASHLAR_S3_BUCKET"],
-      [[], { ASHLAR_S3_BUCKET: "Not A Bucket" }, "bucket"],
-      [[], { ASHLAR_PG_URL: "postgres://a:b@127.0.0.1:port/x" }, "url"],
-    ] as const) {
-      const { code, stderr } = await run({ args: [...directory("wrong"), ...args], env })
-      expect(code, stderr).toBe(2)
-      expect(stderr).toContain(message)
-    }
+  const port = write("port.yaml", "port: 70000\n")
+  const misspelled = write("misspelled.json", '{"limits":{"bodybytes":70000}}')
+  const list = write("list.mjs", "export const definitions = [{ kind: 'table' }]\n")
+  it.each<[ReadonlyArray<string>, Readonly<Record<string, string>>, string]>([
+    [["--port", "eighty"], {}, 'port is "eighty" (option port)'],
+    [["--prot", "80"], {}, "--prot"],
+    [["--log-level", "loud"], {}, "logLevel"],
+    [[], { ASHLAR_PORT: "-1" }, "environment variable ASHLAR_PORT"],
+    [["--config", port], {}, `port in ${port}`],
+    [["--config", misspelled], {}, "limits.bodybytes in the configuration file is no setting"],
+    [["--config", join(folder, "none.yaml")], {}, "none.yaml"],
+    [["--definitions", join(folder, "none.ts")], {}, "definitions"],
+    [["--definitions", list], {}, "definitions[0]"],
+    [[], { ASHLAR_S3_ENDPOINT: "http://127.0.0.1:1" }, "ASHLAR_S3_BUCKET"],
+    [[], { ASHLAR_S3_BUCKET: "Not A Bucket" }, "bucket"],
+    [[], { ASHLAR_PG_URL: "postgres://a:b@127.0.0.1:port/x" }, "url"],
+  ])("that are wrong end it with 2 and are named: %j %j", async (args, env, message) => {
+    const { code, stderr } = await run({ args: [...directory("wrong"), ...args], env })
+    expect(code, stderr).toBe(2)
+    expect(stderr).toContain(message)
   })
 
   it("that name what is not there end it with 1, and no password is shown", async () => {
