@@ -32,7 +32,10 @@ export const layer = (options: Options, orchestration: Orchestrator.Options) => 
     Lineage.layer,
     Monitoring.layer(),
     Tokens.layer(),
-    Orchestrator.layer(orchestration),
+    // Runs and steps leave OpenLineage events in the registry.
+    Orchestrator.layer(orchestration).pipe(
+      Layer.provide(Lineage.sinkLayer.pipe(Layer.provide(Lineage.layer))),
+    ),
     FeatureStore.layer().pipe(Layer.provide(OnlineMemory.layer)),
   )
   const ports = Layer.mergeAll(

@@ -46,7 +46,7 @@ export const schemaUrl = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$d
 /** One dataset a run read or wrote. */
 export type LineageDataset = typeof LineageDataset.Type
 
-const producer = "https://www.npmjs.com/package/@ashlar/core"
+const producer = "pkg:npm/%40ashlar/core"
 
 const facet = (file: string, content: Readonly<Record<string, Schema.Json>>): Schema.Json => {
   const name = file.slice(file.lastIndexOf("/") + 1, -".json".length)
