@@ -32,9 +32,7 @@ export class Experiments extends Context.Service<
     readonly get: (id: string) => Effect.Effect<Experiment, RegistryError>
     readonly getByName: (name: string) => Effect.Effect<Experiment, RegistryError>
     /** All experiments, newest first. */
-    readonly list: (
-      page?: Page.PageRequest,
-    ) => Effect.Effect<Page.Page<Experiment>, RegistryError>
+    readonly list: (page?: Page.PageRequest) => Effect.Effect<Page.Page<Experiment>, RegistryError>
   }
 >()("@ashlar/registry/Experiments/v1") {}
 
@@ -60,17 +58,15 @@ const make = Effect.gen(function* () {
           rows.map(({ id }) => id),
         ),
     )
-    return rows.map(
-      ({ id, name, created, updated }): Experiment => ({
-        id,
-        name,
-        created,
-        updated: Math.max(created, updated),
-        tags: Object.fromEntries(
-          tags.flatMap(({ experiment, key, value }) => (experiment === id ? [[key, value]] : [])),
-        ),
-      }),
-    )
+    return rows.map(({ id, name, created, updated }): Experiment => ({
+      id,
+      name,
+      created,
+      updated: Math.max(created, updated),
+      tags: Object.fromEntries(
+        tags.flatMap(({ experiment, key, value }) => (experiment === id ? [[key, value]] : [])),
+      ),
+    }))
   })
 
   const find = (column: "id" | "name", value: string) =>
@@ -96,7 +92,10 @@ const make = Effect.gen(function* () {
   }) {
     const { name, tags = {} } = experiment
     if (name.length < 1 || name.length > 500) {
-      return yield* invalid("name", `an experiment's name has 1 to 500 characters, not ${name.length}`)
+      return yield* invalid(
+        "name",
+        `an experiment's name has 1 to 500 characters, not ${name.length}`,
+      )
     }
     yield* Limits.batch({ tags })
     if ((yield* find("name", name)) !== undefined) {
@@ -139,7 +138,10 @@ const make = Effect.gen(function* () {
               : query.where((where) =>
                   where.or([
                     where("created", "<", position.time),
-                    where.and([where("created", "=", position.time), where("id", "<", position.id)]),
+                    where.and([
+                      where("created", "=", position.time),
+                      where("id", "<", position.id),
+                    ]),
                   ]),
                 ),
           )

@@ -33,7 +33,11 @@ export class Lineage extends Context.Service<
       readonly namespace: string
       readonly name: string
     }) => Effect.Effect<
-      ReadonlyArray<{ readonly runId: string; readonly job: string; readonly role: "input" | "output" }>,
+      ReadonlyArray<{
+        readonly runId: string
+        readonly job: string
+        readonly role: "input" | "output"
+      }>,
       RegistryError
     >
   }
@@ -108,11 +112,8 @@ const make = Effect.gen(function* () {
 })
 
 /** Lineage on a Database. */
-export const layer: Layer.Layer<
-  Lineage,
-  RegistryError,
-  Database.Database | BlobStore.BlobStore
-> = Layer.effect(Lineage, make)
+export const layer: Layer.Layer<Lineage, RegistryError, Database.Database | BlobStore.BlobStore> =
+  Layer.effect(Lineage, make)
 
 /** The port `LineageSink` on {@link Lineage}. */
 export const sinkLayer: Layer.Layer<LineageSink.LineageSink, never, Lineage> = Layer.effect(

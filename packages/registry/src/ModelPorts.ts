@@ -3,12 +3,7 @@
  *
  * @module
  */
-import {
-  type ModelRef,
-  ModelSink,
-  ModelSource,
-  PromotionGate,
-} from "@ashlar/core"
+import { type ModelRef, ModelSink, ModelSource, PromotionGate } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"

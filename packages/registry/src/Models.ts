@@ -50,9 +50,7 @@ export interface VersionInfo {
 export class Models extends Context.Service<
   Models,
   {
-    readonly register: (
-      model: ModelSink.RegisterModel,
-    ) => Effect.Effect<VersionInfo, RegistryError>
+    readonly register: (model: ModelSink.RegisterModel) => Effect.Effect<VersionInfo, RegistryError>
     /** Creates a model without versions; fails with `AlreadyExists` when there is one. */
     readonly create: (model: CreateModel) => Effect.Effect<ModelInfo, RegistryError>
     /** A model with its aliases. */
@@ -191,7 +189,10 @@ const make = Effect.gen(function* () {
     const found = yield* db.first(
       version === undefined ? query : query.where("version", "=", version),
     )
-    return found ?? (yield* notFound(`model ${ref.name}${version === undefined ? "" : ` version ${version}`}`))
+    return (
+      found ??
+      (yield* notFound(`model ${ref.name}${version === undefined ? "" : ` version ${version}`}`))
+    )
   })
 
   /** Points an alias to a version, with its audit entry; inside a transaction. */
@@ -362,8 +363,5 @@ const make = Effect.gen(function* () {
 })
 
 /** Models on a Database and a BlobStore. */
-export const layer: Layer.Layer<
-  Models,
-  RegistryError,
-  Database.Database | BlobStore.BlobStore
-> = Layer.effect(Models, make)
+export const layer: Layer.Layer<Models, RegistryError, Database.Database | BlobStore.BlobStore> =
+  Layer.effect(Models, make)

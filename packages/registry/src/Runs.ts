@@ -171,9 +171,7 @@ const make = Effect.gen(function* () {
         params: run.params ?? {},
         tags: {
           ...run.tags,
-          ...(run.codeVersion === undefined
-            ? {}
-            : { "mlflow.source.git.commit": run.codeVersion }),
+          ...(run.codeVersion === undefined ? {} : { "mlflow.source.git.commit": run.codeVersion }),
           ...(run.seed === undefined ? {} : { "ashlar.seed": String(run.seed) }),
           ...(run.parentRunId === undefined ? {} : { "mlflow.parentRunId": run.parentRunId }),
         },
@@ -329,11 +327,8 @@ const make = Effect.gen(function* () {
 })
 
 /** Runs on a Database and a BlobStore. */
-export const layer: Layer.Layer<
-  Runs,
-  RegistryError,
-  Database.Database | BlobStore.BlobStore
-> = Layer.effect(Runs, make)
+export const layer: Layer.Layer<Runs, RegistryError, Database.Database | BlobStore.BlobStore> =
+  Layer.effect(Runs, make)
 
 const toTrackerError = (error: RegistryError): RunTracker.RunTrackerError =>
   new RunTracker.RunTrackerError({

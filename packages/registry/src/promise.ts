@@ -1,11 +1,12 @@
 /**
- * The Promise faces of the registry: runs and models.
+ * The Promise faces of the registry: experiments, runs and models.
  *
  * @module
  */
 import type { BlobStore, Database } from "@ashlar/core"
 import { Facade, type Handle } from "@ashlar/core/promise"
 import * as Layer from "effect/Layer"
+import * as Experiments from "./Experiments.ts"
 import * as Models from "./Models.ts"
 import type { RegistryError } from "./RegistryError.ts"
 import * as Runs from "./Runs.ts"
@@ -17,6 +18,18 @@ export interface Options<D, B> {
   /** E.g. core's `Fs.layer({ directory })`. */
   readonly blobs: Layer.Layer<BlobStore.BlobStore, B>
 }
+
+/** Opens the experiments. */
+export const makeExperiments = <D, B>(
+  options: Options<D, B>,
+): Promise<
+  Facade<Experiments.Experiments["Service"]> &
+    Handle<Experiments.Experiments, D | B | RegistryError>
+> =>
+  Facade.make(
+    Experiments.Experiments,
+    Layer.provide(Experiments.layer, [options.database, options.blobs]),
+  )
 
 /** Opens the run tracker. */
 export const makeRuns = <D, B>(

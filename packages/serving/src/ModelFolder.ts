@@ -132,8 +132,5 @@ export const layer = (options: FolderOptions): Layer.Layer<ModelSource.ModelSour
         ).pipe(Stream.flatMap((found) => Stream.fromIterable(found))),
       ),
     )
-  return Layer.succeed(
-    ModelSource.ModelSource,
-    ModelSource.ModelSource.of({ resolve, changes }),
-  )
+  return Layer.succeed(ModelSource.ModelSource, ModelSource.ModelSource.of({ resolve, changes }))
 }

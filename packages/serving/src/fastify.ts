@@ -68,12 +68,7 @@ export const plugin = async (app: FastifyInstance, options: PluginOptions): Prom
       Effect.succeed({
         name: "ashlar",
         version: options.version ?? "0.1.0",
-        extensions: [
-          "binary_tensor_data",
-          "model_configuration",
-          "model_repository",
-          "statistics",
-        ],
+        extensions: ["binary_tensor_data", "model_configuration", "model_repository", "statistics"],
       }),
   })
   for (const probe of ["live", "ready"] as const) {
@@ -127,8 +122,7 @@ export const plugin = async (app: FastifyInstance, options: PluginOptions): Prom
       operation: `model${kind}Ready`,
       access: read,
       params,
-      handler: (input) =>
-        Effect.map(status(input.params), ({ name }) => ({ name, ready: true })),
+      handler: (input) => Effect.map(status(input.params), ({ name }) => ({ name, ready: true })),
     })
     HttpKit.route(app, runtime, {
       ...shared,

@@ -141,7 +141,9 @@ describe("loading and unloading", () => {
 
   it("never refuses a request because of an eviction", async () => {
     await using serving = start({ maxModels: 1, defaultAlias: "none" })
-    const answers = Array.from({ length: 60 }, (_, i) => outcome(serving.predict(fine, (i % 3) + 1)))
+    const answers = Array.from({ length: 60 }, (_, i) =>
+      outcome(serving.predict(fine, (i % 3) + 1)),
+    )
     const late = async () => {
       const results: Array<string> = []
       for (let i = 0; i < 9; i++) results.push(await outcome(serving.predict(fine, (i % 3) + 1)))
@@ -209,7 +211,7 @@ describe("over HTTP", () => {
     expect(await infer(fine, ["nope"])).toBe(400)
     expect(await infer(exit)).toBe(503)
     const busy = await Promise.all([slow, slow, slow, slow].map((order) => infer(order)))
-    expect(busy.toSorted()).toEqual([200, 200, 429, 429])
+    expect(busy.toSorted((a, b) => a - b)).toEqual([200, 200, 429, 429])
     const metrics = await (await fetch(`${server.url}/metrics`)).text()
     const value = (name: string, labels: string) =>
       metrics.split("\n").find((line) => line.startsWith(`${name}{`) && line.includes(labels))
@@ -226,8 +228,7 @@ describe("over HTTP", () => {
     await using serving = start()
     await using server = await HttpKit.makeServer({
       auth: "off-on-loopback",
-      register: (app) =>
-        app.register(Oip.plugin, { runtime: serving.runtime, bodyBytes: 100_000 }),
+      register: (app) => app.register(Oip.plugin, { runtime: serving.runtime, bodyBytes: 100_000 }),
     })
     const { gzipSync } = await import("node:zlib")
     const send = (body: Uint8Array<ArrayBuffer>, headers: Record<string, string>) =>

@@ -19,9 +19,7 @@ store.setAlias("numbers", "champion", 1)
 store.add("longs", longDoubler(1), 1, "INT64")
 store.add("broken", Uint8Array.of(1, 2, 3), 1)
 
-const runtime = ManagedRuntime.make(
-  Layer.provide(Serving.layer({ maxBatchRows: 64 }), store.layer),
-)
+const runtime = ManagedRuntime.make(Layer.provide(Serving.layer({ maxBatchRows: 64 }), store.layer))
 let server: HttpKit.Server
 
 beforeAll(async () => {
@@ -152,7 +150,15 @@ describe("Open Inference Protocol", () => {
       id: "a1",
       outputs: [{ name: "y", datatype: "FP32", shape: [1, 3], data: [2, 4, 6] }],
     })
-    const nested = await infer(request([[1, 2, 3], [4, 5, 6]], [2, 3]))
+    const nested = await infer(
+      request(
+        [
+          [1, 2, 3],
+          [4, 5, 6],
+        ],
+        [2, 3],
+      ),
+    )
     expect(await nested.json()).toMatchObject({ outputs: [{ data: [2, 4, 6, 8, 10, 12] }] })
   })
 
@@ -186,7 +192,12 @@ describe("Open Inference Protocol", () => {
 
   it.each([
     ["no JSON", "{", 400, "not JSON"],
-    ["another name", { inputs: [{ name: "z", datatype: "FP32", shape: [1, 3], data: [1, 2, 3] }] }, 400, "x"],
+    [
+      "another name",
+      { inputs: [{ name: "z", datatype: "FP32", shape: [1, 3], data: [1, 2, 3] }] },
+      400,
+      "x",
+    ],
     ["another type", request([1, 2, 3], [1, 3], "INT32"), 400, "INT32"],
     ["another width", request([1, 2], [1, 2]), 400, "x"],
     ["too few values", request([1, 2]), 400, "3 elements"],

@@ -24,12 +24,18 @@ const io = <A>(what: string, run: () => Promise<A>): Effect.Effect<A, RegistryEr
   })
 
 /** Files below a path; a single file is itself. Symbolic links are refused. */
-export const walk = (file: string, prefix: string): Effect.Effect<Array<LocalFile>, RegistryError> =>
+export const walk = (
+  file: string,
+  prefix: string,
+): Effect.Effect<Array<LocalFile>, RegistryError> =>
   Effect.gen(function* () {
     const stat = yield* io(`cannot read ${file}`, () => lstat(file))
     if (stat.isFile()) return [{ path: prefix, file }]
     if (!stat.isDirectory()) {
-      return yield* invalid(prefix, `${file} is neither a file nor a directory: links are not stored`)
+      return yield* invalid(
+        prefix,
+        `${file} is neither a file nor a directory: links are not stored`,
+      )
     }
     const names = yield* io(`cannot list ${file}`, () => readdir(file))
     const nested = yield* Effect.forEach(names.sort(), (name) =>
@@ -109,7 +115,9 @@ export const materialise = (
     const write = Effect.gen(function* () {
       for (const file of files) {
         const target = join(staging, ...file.path.split("/"))
-        yield* io(`cannot make ${dirname(target)}`, () => mkdir(dirname(target), { recursive: true }))
+        yield* io(`cannot make ${dirname(target)}`, () =>
+          mkdir(dirname(target), { recursive: true }),
+        )
         yield* Effect.scoped(
           Effect.gen(function* () {
             const handle = yield* Effect.acquireRelease(

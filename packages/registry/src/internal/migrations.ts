@@ -137,7 +137,10 @@ export const migrations: ReadonlyArray<Database.Migration> = [
         .addColumn("job", "text", (c) => c.notNull())
         .addColumn("time", "bigint", (c) => c.notNull())
         .addColumn("event", "text", (c) => c.notNull()),
-      build.schema.createIndex("registry_lineage_job").on("registry_lineage").columns(["job", "id"]),
+      build.schema
+        .createIndex("registry_lineage_job")
+        .on("registry_lineage")
+        .columns(["job", "id"]),
     ],
   },
   {

@@ -36,7 +36,10 @@ export type Promote = (
 >
 
 /** Promotion on a store. */
-export const make = (store: Store, { row, aliased, policy: policyOf, pointAlias }: Parts): Promote => {
+export const make = (
+  store: Store,
+  { row, aliased, policy: policyOf, pointAlias }: Parts,
+): Promote => {
   const { db, build } = store
 
   const promote = Effect.fnUntraced(function* (request: ModelSink.PromoteModel) {

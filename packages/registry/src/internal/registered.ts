@@ -32,10 +32,9 @@ export interface Registered {
   readonly create: (model: CreateModel) => Effect.Effect<ModelInfo, RegistryError>
   readonly model: (name: string) => Effect.Effect<ModelInfo, RegistryError>
   readonly list: (page?: Page.PageRequest) => Effect.Effect<Page.Page<ModelInfo>, RegistryError>
-  readonly versionRows: (page: Page.PageRequest & { readonly name?: string }) => Effect.Effect<
-    { readonly rows: ReadonlyArray<VersionRow>; readonly next?: string },
-    Failure
-  >
+  readonly versionRows: (
+    page: Page.PageRequest & { readonly name?: string },
+  ) => Effect.Effect<{ readonly rows: ReadonlyArray<VersionRow>; readonly next?: string }, Failure>
 }
 
 const bad = invalid("token", "the page token is not one this service gave: start again")
@@ -77,7 +76,9 @@ export const make = ({ db, build, wrap }: Store): Registered => {
       build.selectFrom("registry_model").selectAll().where("name", "=", name),
     )
     const [found] = yield* views(rows)
-    return found ?? (yield* notFound(`Registered Model with name=${name.slice(0, 300)} not found: it`))
+    return (
+      found ?? (yield* notFound(`Registered Model with name=${name.slice(0, 300)} not found: it`))
+    )
   })
 
   const create = Effect.fnUntraced(function* ({ name, description = "", tags = {} }: CreateModel) {

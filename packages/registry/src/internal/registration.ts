@@ -16,10 +16,7 @@ import type { Store } from "./store.ts"
 /** Stores a package's files and adds a version; the same key adds one version. */
 export type Register = (
   model: ModelSink.RegisterModel,
-) => Effect.Effect<
-  VersionRow,
-  Database.DatabaseError | BlobStore.BlobStoreError | RegistryError
->
+) => Effect.Effect<VersionRow, Database.DatabaseError | BlobStore.BlobStoreError | RegistryError>
 
 /** Registration in a store. */
 export const make = (

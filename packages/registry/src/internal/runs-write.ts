@@ -94,15 +94,13 @@ export const make = ({ db, build }: Store): Write => {
   ) {
     if (metrics.length === 0) return
     const now = Timestamp.now()
-    const points = metrics.map(
-      ({ key, value, step = 0, time = now }): MetricRow => ({
-        run: runId,
-        key,
-        step,
-        time,
-        value: String(value),
-      }),
-    )
+    const points = metrics.map(({ key, value, step = 0, time = now }): MetricRow => ({
+      run: runId,
+      key,
+      step,
+      time,
+      value: String(value),
+    }))
     yield* db.insertMany("registry_metric", points, { onConflict: "ignore" })
     const last = lastOf(points)
     for (let from = 0; from < last.length; from += chunk) {

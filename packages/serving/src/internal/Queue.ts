@@ -83,7 +83,7 @@ export const make = (workers: ReadonlyArray<ModelWorker>, options: QueueOptions)
     const batch = [first]
     if (first.rows === undefined) return batch
     let rows = first.rows
-    for (let i = 0; i < waiting.length && rows < options.maxBatchRows; ) {
+    for (let i = 0; i < waiting.length && rows < options.maxBatchRows;) {
       const next = waiting[i] as Waiting
       const fits = next.rows !== undefined && rows + next.rows <= options.maxBatchRows
       if (fits && next.key === first.key) {

@@ -42,7 +42,11 @@ export const register = (
   const labels = { model: model.name, version: String(model.version) }
   const counters = [
     ...byStatistic.map(([key, metric]) => ({ key, metric, labels })),
-    ...failuresBy.map(([key, reason]) => ({ key, metric: failures, labels: { ...labels, reason } })),
+    ...failuresBy.map(([key, reason]) => ({
+      key,
+      metric: failures,
+      labels: { ...labels, reason },
+    })),
   ]
   const registrations = counters.map(({ key, metric, labels: own }) =>
     Metric.registerUnsafe(Metric.withAttributes(metric, own), context, {

@@ -79,7 +79,9 @@ const parseJson = (text: string): unknown => {
   const value: unknown = JSON.parse(text)
   if (!/"U?INT64"/.test(text) || !/\d{16}/.test(text)) return value
   return JSON.parse(text, (_key, parsed: unknown, context?: { readonly source?: string }) =>
-    typeof parsed === "number" && !Number.isSafeInteger(parsed) && /^-?\d+$/.test(context?.source ?? "")
+    typeof parsed === "number" &&
+    !Number.isSafeInteger(parsed) &&
+    /^-?\d+$/.test(context?.source ?? "")
       ? BigInt(context?.source ?? 0)
       : parsed,
   )
@@ -132,7 +134,10 @@ export const decode = Effect.fnUntraced(function* (
         return Tensors.fromBytes(input, bytes)
       },
       catch: (error) =>
-        invalid(input.name, `input ${input.name}: ${error instanceof Error ? error.message : error}`),
+        invalid(
+          input.name,
+          `input ${input.name}: ${error instanceof Error ? error.message : error}`,
+        ),
     })
     Object.defineProperty(inputs, input.name, { value: tensor, enumerable: true })
   }

@@ -56,10 +56,16 @@ const wrong = (index: number, value: unknown, rule: string): TypeError =>
 
 const toBigInt = (value: unknown, index: number, unsigned: boolean): bigint => {
   const whole =
-    typeof value === "bigint" ? value : Number.isSafeInteger(value) ? BigInt(value as number) : undefined
+    typeof value === "bigint"
+      ? value
+      : Number.isSafeInteger(value)
+        ? BigInt(value as number)
+        : undefined
   const fits =
-    whole !== undefined && (unsigned ? BigInt.asUintN(64, whole) : BigInt.asIntN(64, whole)) === whole
-  if (!fits) throw wrong(index, value, `a whole number of 64 bits${unsigned ? ", not negative" : ""}`)
+    whole !== undefined &&
+    (unsigned ? BigInt.asUintN(64, whole) : BigInt.asIntN(64, whole)) === whole
+  if (!fits)
+    throw wrong(index, value, `a whole number of 64 bits${unsigned ? ", not negative" : ""}`)
   return whole
 }
 
@@ -72,7 +78,9 @@ export const fromJson = (input: Header & { readonly data?: unknown }): DataType.
   }
   const flat = flatten(input.data, [], 0)
   if (flat.length !== count) {
-    throw new RangeError(`shape [${shape.join(", ")}] has ${count} elements, data has ${flat.length}`)
+    throw new RangeError(
+      `shape [${shape.join(", ")}] has ${count} elements, data has ${flat.length}`,
+    )
   }
   if (datatype === "BYTES") {
     return {
@@ -96,12 +104,16 @@ export const fromJson = (input: Header & { readonly data?: unknown }): DataType.
   const range = ranges[datatype]
   flat.forEach((value, i) => {
     if (datatype === "BOOL") {
-      if (value !== true && value !== false && value !== 0 && value !== 1) throw wrong(i, value, "a boolean")
+      if (value !== true && value !== false && value !== 0 && value !== 1)
+        throw wrong(i, value, "a boolean")
       data[i] = Number(value)
       return
     }
     if (typeof value !== "number") throw wrong(i, value, "a number")
-    if (range !== undefined && !(Number.isInteger(value) && value >= range[0] && value <= range[1])) {
+    if (
+      range !== undefined &&
+      !(Number.isInteger(value) && value >= range[0] && value <= range[1])
+    ) {
       throw wrong(i, value, `a whole number from ${range[0]} to ${range[1]}`)
     }
     data[i] = value
@@ -136,7 +148,8 @@ const readStrings = (bytes: Uint8Array, count: number): Array<Uint8Array> => {
     data.push(new Uint8Array(bytes.subarray(at + 4, at + 4 + length)))
     at += 4 + length
   }
-  if (at !== bytes.length) throw new RangeError(`${bytes.length - at} bytes follow the last element`)
+  if (at !== bytes.length)
+    throw new RangeError(`${bytes.length - at} bytes follow the last element`)
   return data
 }
 

@@ -65,11 +65,12 @@ describe.skipIf(python === "")("Triton's and Open Inference's own clients", () =
     })
   })
 
-  it.each(
-    ["FP32", "INT64", "BOOL", "BYTES"].flatMap((type) => [`${type} json`, `${type} binary`]),
-  )("get the model's values: %s", (what) => {
-    expect(got[what]).toBe(true)
-  })
+  it.each(["FP32", "INT64", "BOOL", "BYTES"].flatMap((type) => [`${type} json`, `${type} binary`]))(
+    "get the model's values: %s",
+    (what) => {
+      expect(got[what]).toBe(true)
+    },
+  )
 
   it("infer compressed, concurrently, by version, with an id, with all outputs", () => {
     expect(got).toMatchObject({

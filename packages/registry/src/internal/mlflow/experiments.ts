@@ -58,7 +58,8 @@ export const endpoints: ReadonlyArray<Endpoint> = [
     }),
     Effect.fnUntraced(function* (input) {
       const limit = yield* Request.maxResults(input.max_results, 1000, 50_000)
-      if ((input.filter ?? "") !== "") return yield* Request.unsupported("filter", "search by filter")
+      if ((input.filter ?? "") !== "")
+        return yield* Request.unsupported("filter", "search by filter")
       if ((input.order_by ?? "").length > 0) {
         return yield* Request.unsupported("order_by", "another order")
       }

@@ -20,11 +20,7 @@ const list = <A>(name: string, items: ReadonlyArray<A>): Json =>
   items.length === 0 ? {} : { [name]: items }
 
 /** A page of a list. */
-export const page = <A>(
-  name: string,
-  items: ReadonlyArray<A>,
-  next: string | undefined,
-): Json => ({
+export const page = <A>(name: string, items: ReadonlyArray<A>, next: string | undefined): Json => ({
   ...list(name, items),
   ...(next === undefined ? {} : { next_page_token: next }),
 })

@@ -139,7 +139,8 @@ const writes: ReadonlyArray<Endpoint> = [
       key: Schema.NonEmptyString,
       value: Schema.optionalKey(Schema.String),
     }),
-    ({ run_id, key, value = "" }) => log(run_id, { params: Request.recordOf([{ key, value }], 6000) }),
+    ({ run_id, key, value = "" }) =>
+      log(run_id, { params: Request.recordOf([{ key, value }], 6000) }),
   ),
   endpoint(
     ["POST"],
@@ -150,7 +151,8 @@ const writes: ReadonlyArray<Endpoint> = [
       key: Schema.NonEmptyString,
       value: Schema.optionalKey(Schema.String),
     }),
-    ({ run_id, key, value = "" }) => log(run_id, { tags: Request.recordOf([{ key, value }], 8000) }),
+    ({ run_id, key, value = "" }) =>
+      log(run_id, { tags: Request.recordOf([{ key, value }], 8000) }),
   ),
   endpoint(
     ["POST"],
@@ -232,9 +234,13 @@ const reads: ReadonlyArray<Endpoint> = [
       const runs = yield* Runs
       yield* runs.get(input.run_id)
       const points = yield* runs.history(input.run_id, input.metric_key)
-      const [from] = (input.page_token ?? "") === "" ? [0] : (Page.decodeToken(input.page_token ?? "") ?? [])
+      const [from] =
+        (input.page_token ?? "") === "" ? [0] : (Page.decodeToken(input.page_token ?? "") ?? [])
       if (typeof from !== "number" || from < 0) {
-        return yield* invalid("page_token", "the page token is not one this service gave: start again")
+        return yield* invalid(
+          "page_token",
+          "the page token is not one this service gave: start again",
+        )
       }
       const limit =
         input.max_results === undefined
