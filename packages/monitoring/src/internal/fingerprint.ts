@@ -50,8 +50,9 @@ export class FingerprintTable {
   b: Int32Array
   #used: Uint8Array
 
-  constructor(capacity = 1024) {
-    let slots = 1024
+  /** Starts small: a server may know thousands of models with a few predictions each. */
+  constructor(capacity = 16) {
+    let slots = 32
     while (slots < capacity * 1.6) slots *= 2
     this.#mask = slots - 1
     this.a = new Int32Array(slots)

@@ -34,6 +34,9 @@ const count = (counter: typeof predictionCounter, model: string, rows: number) =
 /** Rows of one transaction, and so at most of one chunk (unless one call brings more). */
 const groupRows = 65_536
 
+/** Models whose ids are kept in memory; those used longest ago are dropped. */
+const maxStates = 1000
+
 /** How the writer remembers ids. */
 export interface IngestOptions {
   /** Newest predictions of a model whose ids are recognised when they come again. */
@@ -158,26 +161,47 @@ export const makeIngest = (
   const build = db.build<Tables>()
   const states = new Map<string, ModelState>()
 
+  /**
+   * The model's state, made before any transaction: what another one may still roll back, such as a
+   * new model's salt, is never relied on. The models used longest ago are forgotten, and learnt again
+   * when they are needed.
+   */
   const ensureModel = Effect.fnUntraced(function* (model: string) {
     const known = states.get(model)
-    if (known !== undefined) return known
-    // 53 random bits: what a portable integer column holds.
-    const salt = Number(randomBytes(8).readBigUInt64LE() >> 11n)
-    yield* db.run(
-      build
-        .insertInto("monitoring_model")
-        .values({ name: model, salt, predictions: 0, labels: 0, label_kind: null })
-        .onConflict((conflict) => conflict.doNothing()),
-    )
-    const row = yield* db.first(
+    if (known !== undefined) {
+      states.delete(model)
+      states.set(model, known)
+      return known
+    }
+    const find = db.first(
       build.selectFrom("monitoring_model").select("salt").where("name", "=", model),
     )
-    const state: ModelState = {
-      salt: row?.salt ?? salt,
-      seq: 0,
-      recent: new RecentIds(options.horizon),
+    let row = yield* find
+    if (row === undefined) {
+      // 53 random bits: what a portable integer column holds.
+      const salt = Number(randomBytes(8).readBigUInt64LE() >> 11n)
+      yield* db.run(
+        build
+          .insertInto("monitoring_model")
+          .values({ name: model, salt, predictions: 0, labels: 0, label_kind: null })
+          .onConflict((conflict) => conflict.doNothing()),
+      )
+      row = yield* find
     }
+    if (row === undefined) {
+      return yield* new SinkError({
+        reason: "Internal",
+        message: `model '${model}' was stored and is gone; was its row deleted?`,
+      })
+    }
+    const state: ModelState = { salt: row.salt, seq: 0, recent: new RecentIds(options.horizon) }
     states.set(model, state)
+    if (states.size > maxStates) {
+      for (const oldest of states.keys()) {
+        states.delete(oldest)
+        break
+      }
+    }
     return state
   })
 
@@ -192,7 +216,11 @@ export const makeIngest = (
     const row = yield* db.first(
       build.selectFrom("monitoring_model").selectAll().where("name", "=", model),
     )
-    return row
+    if (row !== undefined) return row
+    return yield* new SinkError({
+      reason: "Internal",
+      message: `model '${model}' was stored and is gone; was its row deleted?`,
+    })
   })
 
   /** Learns the ids of chunks that this process did not write, newest `horizon` of them. */
@@ -238,11 +266,10 @@ export const makeIngest = (
 
   const writeModel = Effect.fnUntraced(function* (
     model: string,
+    state: ModelState,
     items: ReadonlyArray<Predictions>,
   ) {
-    const state = yield* ensureModel(model)
-    const row = yield* nextSeq(model, "predictions")
-    const seq = row?.predictions ?? 0
+    const { predictions: seq } = yield* nextSeq(model, "predictions")
     yield* catchUp(model, state, seq - 1)
     const layouts = new Map<string, Array<Kept>>()
     for (const { batch } of items) {
@@ -291,27 +318,37 @@ export const makeIngest = (
     return [...groups].sort(([a], [b]) => (a < b ? -1 : 1))
   }
 
-  const committed = <E>(
-    models: ReadonlyArray<string>,
-    work: Effect.Effect<void, E>,
-  ): Effect.Effect<void, SinkError> =>
-    db.transaction(work).pipe(
+  /** Writes each model's items, all in one transaction. */
+  const committed = <Item extends { readonly batch: { readonly model: string } }>(
+    items: ReadonlyArray<Item>,
+    write: (
+      model: string,
+      state: ModelState,
+      items: ReadonlyArray<Item>,
+    ) => Effect.Effect<void, SinkError | Database.DatabaseError>,
+  ): Effect.Effect<void, SinkError> => {
+    const groups = byModel(items)
+    return Effect.forEach(groups, ([model, group]) =>
+      Effect.map(ensureModel(model), (state) => write(model, state, group)),
+    ).pipe(
+      Effect.flatMap((writes) => db.transaction(Effect.all(writes, { discard: true }))),
       Effect.catchDefect((defect) => Effect.fail(failed(defect))),
       Effect.mapError(failed),
       // What the memory of ids learnt was rolled back: forget it, and learn it again.
-      Effect.onError(() => Effect.sync(() => models.forEach((model) => states.delete(model)))),
+      Effect.onError(() => Effect.sync(() => groups.forEach(([model]) => states.delete(model)))),
     )
+  }
 
-  const submitPredictions = groupCommit<Predictions, SinkError>((items) => {
-    const groups = byModel(items)
-    return committed(
-      groups.map(([model]) => model),
-      Effect.forEach(groups, ([model, group]) => writeModel(model, group), { discard: true }),
-    )
-  }, groupRows)
+  const submitPredictions = groupCommit<Predictions, SinkError>(
+    (items) => committed(items, writeModel),
+    groupRows,
+  )
 
-  const writeLabels = Effect.fnUntraced(function* (model: string, items: ReadonlyArray<Labels>) {
-    const state = yield* ensureModel(model)
+  const writeLabels = Effect.fnUntraced(function* (
+    model: string,
+    state: ModelState,
+    items: ReadonlyArray<Labels>,
+  ) {
     for (const { batch } of items) {
       const keys = fingerprints(batch.predictionIds, state.salt)
       const data = pack([
@@ -323,14 +360,14 @@ export const makeIngest = (
       const digest = Digest.of(data)
       const row = yield* nextSeq(model, "labels")
       const kind = Array.isArray(batch.labels) ? "text" : "number"
-      if (row !== undefined && row.label_kind !== null && row.label_kind !== kind) {
+      if (row.label_kind !== null && row.label_kind !== kind) {
         return yield* new SinkError({
           reason: "InvalidInput",
           message: `labels of model '${model}' are ${row.label_kind}s so far, these are ${kind}s; keep to one kind`,
           field: "labels",
         })
       }
-      if (row?.label_kind === null) {
+      if (row.label_kind === null) {
         yield* db.run(
           build.updateTable("monitoring_model").set({ label_kind: kind }).where("name", "=", model),
         )
@@ -338,20 +375,17 @@ export const makeIngest = (
       // The same batch again changes nothing.
       yield* db.insertMany(
         "monitoring_label_chunk",
-        [{ model, seq: row?.labels ?? 0, rows: batch.predictionIds.length, digest, data }],
+        [{ model, seq: row.labels, rows: batch.predictionIds.length, digest, data }],
         { onConflict: "ignore" },
       )
       yield* db.onCommit(count(labelCounter, model, batch.predictionIds.length))
     }
   })
 
-  const submitLabels = groupCommit<Labels, SinkError>((items) => {
-    const groups = byModel(items)
-    return committed(
-      groups.map(([model]) => model),
-      Effect.forEach(groups, ([model, group]) => writeLabels(model, group), { discard: true }),
-    )
-  }, groupRows)
+  const submitLabels = groupCommit<Labels, SinkError>(
+    (items) => committed(items, writeLabels),
+    groupRows,
+  )
 
   const checked =
     <B extends { readonly predictionIds: ReadonlyArray<string> }>(

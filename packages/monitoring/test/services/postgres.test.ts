@@ -119,4 +119,29 @@ describe("monitoring on PostgreSQL", () => {
       ),
     )
   })
+
+  it("keeps labels that come while the model's first predictions are being recorded", async () => {
+    await Effect.runPromise(
+      Effect.scoped(
+        Effect.gen(function* () {
+          const monitoring = yield* Effect.provide(Monitoring.Monitoring, yield* services())
+          const models = Array.from({ length: 10 }, (_, i) => `new-${i}`)
+          for (const model of models) {
+            const batch = { ...batchOf(0, 20_000), model }
+            const labels = Float64Array.from(batch.predictionIds, (_, i) => i % 2)
+            const { predictionIds, times } = batch
+            yield* Effect.all(
+              [
+                monitoring.predictions(batch),
+                Effect.delay(monitoring.labels({ model, predictionIds, times, labels }), 5),
+              ],
+              { concurrency: 2 },
+            )
+            const [row] = yield* monitoring.performance({ model, by: "all" })
+            expect([model, row?.coverage]).toEqual([model, 1])
+          }
+        }),
+      ),
+    )
+  })
 })
