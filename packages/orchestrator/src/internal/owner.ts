@@ -1,16 +1,28 @@
-import { readFileSync } from "node:fs"
+import { readFileSync, readlinkSync } from "node:fs"
 import { hostname } from "node:os"
+
+/**
+ * The host, and on Linux the namespace of its process ids: containers may share a name, and then
+ * the same pid means different processes.
+ */
+const host = (): string => {
+  try {
+    return `${hostname()} ${readlinkSync("/proc/self/ns/pid")}`
+  } catch {
+    return hostname()
+  }
+}
 
 /**
  * Names this process so that another one on the same host can tell whether it still lives, and
  * need not wait for its lease to run out: host, pid and, against reused pids, the start time.
  */
-export const self = (): string => `${hostname()}/${process.pid}/${startTime(process.pid) ?? ""}`
+export const self = (): string => `${host()}/${process.pid}/${startTime(process.pid) ?? ""}`
 
 /** True only when the owner was a process of this host and is certainly gone. */
 export const isGone = (owner: string): boolean => {
-  const [host, pid, started] = owner.split("/")
-  if (host !== hostname() || pid === undefined) return false
+  const [where, pid, started] = owner.split("/")
+  if (where !== host() || pid === undefined) return false
   const now = startTime(Number(pid))
   if (now !== undefined) return now !== started
   try {
