@@ -262,6 +262,26 @@ describe("performance", () => {
     )
   })
 
+  it("never takes the numbers of text labels for amounts", async () => {
+    await run(
+      Effect.gen(function* () {
+        const monitoring = yield* Monitoring.Monitoring
+        const { predictions, labels } = generate(10, 1)
+        yield* monitoring.predictions(predictions)
+        yield* monitoring.labels({ ...labels, labels: labels.predictionIds.map(() => "late") })
+        const regression = { model: "flights", task: "regression" } as const
+        for (const ask of [
+          monitoring.performance({ ...regression, by: "all" }),
+          monitoring.worstMisses({ ...regression, limit: 1 }),
+        ] as const) {
+          expect((yield* Effect.flip(Effect.asVoid(ask))).message).toMatch(/labels are texts/)
+        }
+        const [row] = yield* monitoring.performance({ ...regression, by: "all", metrics: [] })
+        expect(row).toMatchObject({ labelled: 10, coverage: 1, metrics: {} })
+      }),
+    )
+  })
+
   it("separates versions and stores changing columns", async () => {
     const { predictions, labels } = generate(400, 6)
     await run(

@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { MonitoringError } from "../MonitoringError.ts"
-import { attempt, binaryLabel, type Chunk, pickOutput, type Scan, type Selection } from "./scan.ts"
+import { amount, attempt, binaryLabel, type Chunk, pickOutput, type Scan, type Selection } from "./scan.ts"
 import { unpack } from "./pack.ts"
 
 /** A prediction with its truth. `loss` is log loss in nats, or the absolute error of a regression. */
@@ -66,7 +66,7 @@ export const worstMisses = (
     const task = request.task ?? "binary"
     if (labels.size === 0) return []
     const labelOf = yield* attempt(() =>
-      task === "regression" ? (label: number) => label : binaryLabel(codes, request.positive),
+      task === "regression" ? amount(codes) : binaryLabel(codes, request.positive),
     )
     const from = request.from ?? -Infinity
     const to = request.to ?? Infinity

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import type { MonitoringError } from "../MonitoringError.ts"
 import * as Performance from "../Performance.ts"
 import * as Window from "../Window.ts"
-import { attempt, binaryLabel, type Chunk, pickOutput, type Scan } from "./scan.ts"
+import { amount, attempt, binaryLabel, type Chunk, pickOutput, type Scan } from "./scan.ts"
 import { unpack } from "./pack.ts"
 
 /** Growing columns of labelled scores. */
@@ -59,17 +59,24 @@ export const performance = (
     const { labels, codes } = yield* scan.labels(request.model)
     const from = request.from ?? -Infinity
     const to = request.to ?? Infinity
+    const names = Performance.metricsOf(request)
+    // To count labels, any label and any output will do.
+    const counting = names.length === 0 && request.output === undefined
     const labelOf = yield* attempt(() =>
-      request.task === "regression" || labels.size === 0
+      counting || labels.size === 0
         ? (label: number) => label
-        : binaryLabel(codes, request.positive),
+        : request.task === "regression"
+          ? amount(codes)
+          : binaryLabel(codes, request.positive),
     )
     const groups = new Map<number, Map<string | null, Group>>()
     const all = { from, to }
     yield* scan.each(chunks, "score", (_chunk: Chunk, data) => {
       const segmentName = request.segment === undefined ? undefined : `s:${request.segment}`
       const columns = unpack(data, (name) => !name.startsWith("s:") || name === segmentName)
-      const scores = columns.get(pickOutput(columns, request.output)) as Float64Array
+      const scores = counting
+        ? undefined
+        : (columns.get(pickOutput(columns, request.output)) as Float64Array)
       const times = columns.get("k:time") as Float64Array
       const a = columns.get("k:a") as Int32Array
       const b = columns.get("k:b") as Int32Array
@@ -90,7 +97,7 @@ export const performance = (
           group = new Group(window, segment)
           inWindow.set(segment, group)
         }
-        const score = scores[i] as number
+        const score = scores === undefined ? 0 : (scores[i] as number)
         // A prediction without a score cannot be judged; it still counts as made.
         const label = score === score ? labels.get(a[i] as number, b[i] as number) : Number.NaN
         group.add(labelOf(label), score)
@@ -101,7 +108,6 @@ export const performance = (
       .sort(
         (x, y) => x.window.from - y.window.from || ((x.segment ?? "") < (y.segment ?? "") ? -1 : 1),
       )
-    const names = Performance.metricsOf(request)
     const rows: Array<Performance.Row> = []
     for (const group of ordered) {
       rows.push(

@@ -5,6 +5,7 @@
  */
 import { Database } from "@ashlar/core"
 import * as Effect from "effect/Effect"
+import * as Semaphore from "effect/Semaphore"
 import { MonitoringError } from "../MonitoringError.ts"
 import type { Column } from "./column-state.ts"
 import { LabelTable } from "./fingerprint.ts"
@@ -124,9 +125,10 @@ export const makeScan = (db: Database.Database["Service"]) => {
 
   /**
    * The newest label of every prediction of a model. The last model asked for stays in memory, and
-   * only its new labels are read.
+   * only its new labels are read, by one caller at a time: of the same time, the last one counts, so
+   * the order matters.
    */
-  const labels = Effect.fnUntraced(function* (model: string) {
+  const loadLabels = Effect.fnUntraced(function* (model: string) {
     const state =
       cached?.model === model
         ? cached
@@ -155,6 +157,8 @@ export const makeScan = (db: Database.Database["Service"]) => {
     cached = state
     return { labels: state.labels, codes: state.codes }
   }, Effect.mapError(toMonitoringError))
+  const loading = Semaphore.makeUnsafe(1)
+  const labels = (model: string) => Semaphore.withPermit(loading, loadLabels(model))
 
   return { list, each, labels }
 }
@@ -237,4 +241,14 @@ export const binaryLabel = (
     })
   }
   return (label) => (label !== label ? label : label === code ? 1 : 0)
+}
+
+/** Labels as amounts; the codes of texts are none. */
+export const amount = (codes: ReadonlyMap<string, number>): ((label: number) => number) => {
+  if (codes.size === 0) return (label) => label
+  throw new MonitoringError({
+    reason: "InvalidInput",
+    message: `labels are texts (${[...codes.keys()].slice(0, 5).join(", ")}), which have no amounts; ask with task 'binary' and name the 'positive' one`,
+    field: "task",
+  })
 }
