@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { decoder } from "./internal/decode.ts"
 import { measureRule } from "./internal/measure-rule.ts"
@@ -16,7 +17,7 @@ import { migrations, type Tables } from "./internal/tables.ts"
 import { Monitoring } from "./Monitoring.ts"
 import { MonitoringError } from "./MonitoringError.ts"
 import { make as checkRule, Rule } from "./Rule.ts"
-import type { Window } from "./Window.ts"
+import { of as windowOf, type Window } from "./Window.ts"
 
 /** What a rule found. */
 export interface Evaluation {
@@ -65,14 +66,18 @@ export type EvaluateRequest = typeof EvaluateRequest.Type
 export class Alerts extends Context.Service<
   Alerts,
   {
-    /** Adds a rule, or replaces the one of that name. */
+    /**
+     * Adds a rule, or replaces the one of that name. A name that has fired keeps its model and its
+     * length of window: anything else fails with `Conflict`.
+     */
     readonly putRule: (rule: Rule) => Effect.Effect<void, MonitoringError>
     readonly removeRule: (name: string) => Effect.Effect<void, MonitoringError>
     readonly rules: Effect.Effect<ReadonlyArray<Rule>, MonitoringError>
     /**
      * Evaluates rules at an instant. A bad window fires its rule's trigger once, however often and
      * by however many processes it is evaluated; after a crash in between, the next evaluation
-     * fires it with the same key.
+     * fires it with the same key, even if its window has passed since. All rules are evaluated
+     * before the first failure is reported.
      */
     readonly evaluateRules: (
       request: EvaluateRequest,
@@ -101,6 +106,34 @@ const toAlert = (row: Tables["monitoring_alert"]): Alert => ({
 const valueGauge = Metric.gauge("ashlar_monitoring_rule_value", {
   description: "What a rule measured in its newest complete window.",
 })
+
+/** The error with the rule it is about. */
+const named = (rule: Rule, cause: unknown): MonitoringError | Trigger.TriggerError => {
+  if (cause instanceof Trigger.TriggerError) return cause
+  const error = toMonitoringError(cause)
+  const { reason, field } = error
+  return new MonitoringError({
+    reason,
+    message: `rule '${rule.name}': ${error.message}`,
+    ...(field === undefined ? {} : { field }),
+    cause: error,
+  })
+}
+
+/** Alerts are known by rule and window, so a name that has fired keeps its model and its windows. */
+const clash = (
+  rule: Rule,
+  fired: Tables["monitoring_alert"] | undefined,
+): MonitoringError | undefined => {
+  if (fired === undefined) return undefined
+  const sameWindows = windowOf(fired.window_start, rule.by).to === fired.window_end
+  if (fired.model === rule.model && sameWindows) return undefined
+  return new MonitoringError({
+    reason: "Conflict",
+    message: `rule '${rule.name}' has fired for model '${fired.model}' from ${Timestamp.toIso(fired.window_start)} to ${Timestamp.toIso(fired.window_end)}, and would confuse those alerts with its own; give a rule on another model or length of window another name`,
+    field: "name",
+  })
+}
 
 const decodeRequest = decoder(EvaluateRequest, "request to evaluate rules")
 
@@ -132,6 +165,44 @@ const make = Effect.gen(function* () {
         .where("window_start", "=", window.from),
     )
 
+  /** Asks for the work of an alert. The key is the alert's own, so asking twice starts it once. */
+  const ask = Effect.fnUntraced(function* (rule: Rule, row: Tables["monitoring_alert"]) {
+    const from = Timestamp.toIso(row.window_start)
+    const receipt = yield* trigger.fire({
+      key: `monitoring/${rule.name}/${from}`,
+      kind: rule.trigger.kind,
+      subject: row.model,
+      reason: row.reason,
+      payload: {
+        rule: rule.name,
+        model: row.model,
+        window: { from, to: Timestamp.toIso(row.window_end) },
+        value: row.value,
+        threshold: row.threshold,
+      },
+    })
+    yield* db.run(
+      build
+        .updateTable("monitoring_alert")
+        .set({ trigger_id: receipt.triggerId })
+        .where("rule", "=", rule.name)
+        .where("window_start", "=", row.window_start),
+    )
+  })
+
+  /** Asks for the work of alerts that were recorded and not taken, however long ago. */
+  const askAgain = Effect.fnUntraced(function* (rule: Rule) {
+    const pending = yield* db.all(
+      build
+        .selectFrom("monitoring_alert")
+        .selectAll()
+        .where("rule", "=", rule.name)
+        .where("trigger_id", "is", null)
+        .orderBy("window_start"),
+    )
+    yield* Effect.forEach(pending, (row) => ask(rule, row), { discard: true })
+  })
+
   const fire = Effect.fnUntraced(function* (
     rule: Rule,
     window: Window,
@@ -157,30 +228,24 @@ const make = Effect.gen(function* () {
       { onConflict: "ignore" },
     )
     const row = yield* alertOf(rule.name, window)
-    if (row !== undefined && row.trigger_id === null) {
-      const from = Timestamp.toIso(window.from)
-      const receipt = yield* trigger.fire({
-        key: `monitoring/${rule.name}/${from}`,
-        kind: rule.trigger.kind,
-        subject: rule.model,
-        reason: row.reason,
-        payload: {
-          rule: rule.name,
-          model: rule.model,
-          window: { from, to: Timestamp.toIso(window.to) },
-          value: row.value,
-          threshold: row.threshold,
-        },
-      })
-      yield* db.run(
-        build
-          .updateTable("monitoring_alert")
-          .set({ trigger_id: receipt.triggerId })
-          .where("rule", "=", rule.name)
-          .where("window_start", "=", window.from),
+    if (row !== undefined && row.trigger_id === null) yield* ask(rule, row)
+    return yield* alertOf(rule.name, window)
+  })
+
+  const evaluate = Effect.fnUntraced(function* (rule: Rule, request: EvaluateRequest) {
+    if (request.dryRun !== true) yield* askAgain(rule)
+    const found = yield* measureRule(monitoring, rule, request.at)
+    if (found.value !== null) {
+      yield* Metric.update(
+        Metric.withAttributes(valueGauge, { rule: rule.name, model: rule.model }),
+        found.value,
       )
     }
-    return yield* alertOf(rule.name, window)
+    const row =
+      found.bad && found.value !== null && request.dryRun !== true
+        ? yield* fire(rule, found.window, found.value, found.reason)
+        : yield* alertOf(rule.name, found.window)
+    return { rule: rule.name, ...found, ...(row === undefined ? {} : { alert: toAlert(row) }) }
   })
 
   const evaluateRules = Effect.fnUntraced(function* (input: EvaluateRequest) {
@@ -195,29 +260,31 @@ const make = Effect.gen(function* () {
       })
     }
     const chosen = known.filter((rule) => request.rules?.includes(rule.name) ?? true)
-    return yield* Effect.forEach(
-      chosen,
-      Effect.fnUntraced(function* (rule) {
-        const found = yield* measureRule(monitoring, rule, request.at)
-        if (found.value !== null) {
-          yield* Metric.update(
-            Metric.withAttributes(valueGauge, { rule: rule.name, model: rule.model }),
-            found.value,
-          )
-        }
-        const row =
-          found.bad && found.value !== null && request.dryRun !== true
-            ? yield* fire(rule, found.window, found.value, found.reason)
-            : yield* alertOf(rule.name, found.window)
-        return { rule: rule.name, ...found, ...(row === undefined ? {} : { alert: toAlert(row) }) }
-      }),
-    )
+    const evaluations: Array<Evaluation> = []
+    let failure: MonitoringError | Trigger.TriggerError | undefined
+    for (const rule of chosen) {
+      const result = yield* Effect.result(evaluate(rule, request))
+      if (Result.isSuccess(result)) evaluations.push(result.success)
+      else failure ??= named(rule, result.failure)
+    }
+    if (failure !== undefined) return yield* failure
+    return evaluations
   })
 
   return Alerts.of({
     rules,
     putRule: Effect.fnUntraced(function* (input) {
       const rule = yield* checkRule(input)
+      const [fired] = yield* db.all(
+        build
+          .selectFrom("monitoring_alert")
+          .selectAll()
+          .where("rule", "=", rule.name)
+          .orderBy("fired", "desc")
+          .limit(1),
+      )
+      const conflict = clash(rule, fired)
+      if (conflict !== undefined) return yield* conflict
       const row = { model: rule.model, rule: JSON.stringify(rule) }
       yield* db.run(
         build
@@ -238,7 +305,7 @@ const make = Effect.gen(function* () {
       let query = build.selectFrom("monitoring_alert").selectAll()
       if (request.rule !== undefined) query = query.where("rule", "=", request.rule)
       if (request.model !== undefined) query = query.where("model", "=", request.model)
-      const limit = Math.min(Math.max(1, Math.trunc(request.limit ?? 100)), 1000)
+      const limit = Math.min(Math.max(1, Math.trunc(request.limit ?? 100) || 1), 1000)
       return db.all(query.orderBy("fired", "desc").orderBy("id", "desc").limit(limit)).pipe(
         Effect.map((rows) => rows.map(toAlert)),
         Effect.mapError(toMonitoringError),

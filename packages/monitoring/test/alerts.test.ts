@@ -237,6 +237,99 @@ describe("rules", () => {
     expect(by["nobody"]).toMatchObject({ bad: false, value: null, samples: 0 })
   })
 
+  it("still ask for the work of an alert whose window has passed since", async () => {
+    const { fired, state, layer } = recorder()
+    await run(
+      Effect.gen(function* () {
+        yield* load
+        const alerts = yield* Alerts.Alerts
+        yield* alerts.putRule(yield* rule({}))
+        state.broken = true
+        yield* Effect.flip(alerts.evaluateRules({ at: july }))
+        state.broken = false
+        const august = at("2001-08-01T00:00:00Z")
+        yield* alerts.evaluateRules({ at: august, dryRun: true })
+        expect(fired).toHaveLength(0)
+        const [found] = yield* alerts.evaluateRules({ at: august })
+        expect(found).toMatchObject({ bad: false, value: null })
+        expect(fired.map(({ key }) => key)).toEqual(["monitoring/moved/2001-06-01T00:00:00Z"])
+        expect((yield* alerts.history())[0]?.triggerId).toBeDefined()
+      }),
+      layer,
+    )
+  })
+
+  it("do not keep each other from being evaluated", async () => {
+    const { fired, layer } = recorder()
+    await run(
+      Effect.gen(function* () {
+        yield* load
+        const alerts = yield* Alerts.Alerts
+        const when = { kind: "drift-share", reference: "gone" } as const
+        yield* alerts.putRule(yield* rule({ name: "a-broken", when }))
+        yield* alerts.putRule(yield* rule({ name: "b-moved" }))
+        const error = yield* Effect.flip(alerts.evaluateRules({ at: july }))
+        expect(error.message).toMatch(/rule 'a-broken'.*no reference 'gone'/)
+        expect(fired.map(({ payload }) => payload)).toMatchObject([{ rule: "b-moved" }])
+      }),
+      layer,
+    )
+  })
+
+  it("keep a name to one model and one length of window once it has fired", async () => {
+    const { layer } = recorder()
+    await run(
+      Effect.gen(function* () {
+        yield* load
+        const alerts = yield* Alerts.Alerts
+        yield* alerts.putRule(yield* rule({}))
+        yield* alerts.putRule(yield* rule({ by: "week" }))
+        yield* alerts.putRule(yield* rule({}))
+        yield* alerts.evaluateRules({ at: july })
+        yield* alerts.putRule(yield* rule({ threshold: 0.6 }))
+        yield* alerts.removeRule("moved")
+        for (const part of [{ model: "other" }, { by: "day" }] as const) {
+          const error = yield* Effect.flip(alerts.putRule(yield* rule(part)))
+          expect(error.reason).toBe("Conflict")
+          expect(error.message).toMatch(/another name/)
+        }
+      }),
+      layer,
+    )
+  })
+
+  it("measure label coverage whatever the outputs, and bias by its size", async () => {
+    const { layer } = recorder()
+    const n = 200
+    const predictionIds = Array.from({ length: n }, (_, i) => `p${i}`)
+    const times = new Float64Array(n).fill(at("2001-06-10T00:00:00Z"))
+    const high = new Float64Array(n).fill(15)
+    await run(
+      Effect.gen(function* () {
+        const monitoring = yield* Monitoring.Monitoring
+        const batch = { version: "1", predictionIds, times, features: {} }
+        const labels = new Float64Array(n).fill(5)
+        for (const [model, outputs] of [
+          ["many", { low: high, high }],
+          ["one", { minutes: high }],
+        ] as const) {
+          yield* monitoring.predictions({ ...batch, model, outputs })
+          yield* monitoring.labels({ model, predictionIds, times, labels })
+        }
+        const alerts = yield* Alerts.Alerts
+        const coverage = { kind: "label-coverage" } as const
+        const bias = { kind: "performance-drop", metric: "bias", baseline: -1 } as const
+        yield* alerts.putRule(yield* rule({ name: "coverage", model: "many", when: coverage }))
+        yield* alerts.putRule(yield* rule({ name: "bias", model: "one", when: bias, threshold: 5 }))
+        expect(yield* alerts.evaluateRules({ at: july })).toMatchObject([
+          { rule: "bias", value: 9, bad: true },
+          { rule: "coverage", value: 1, bad: false },
+        ])
+      }),
+      layer,
+    )
+  })
+
   it("are checked, replaced and removed", async () => {
     const { layer } = recorder()
     await run(

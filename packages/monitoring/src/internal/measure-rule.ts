@@ -71,6 +71,14 @@ const drift = Effect.fnUntraced(function* (
   })
 })
 
+/** How much worse a value is; a bias is as bad as it is large, whatever its sign. */
+const worsening = (metric: MetricName, value: number, baseline: number): number =>
+  metric === "bias"
+    ? Math.abs(value) - Math.abs(baseline)
+    : lowerIsBetter.has(metric)
+      ? value - baseline
+      : baseline - value
+
 const performance = Effect.fnUntraced(function* (
   monitoring: Service,
   rule: Rule,
@@ -96,11 +104,7 @@ const performance = Effect.fnUntraced(function* (
   return rows.map((row): Measured => {
     const value = row.metrics[when.metric] ?? null
     const drop =
-      value === null || baseline === null
-        ? null
-        : lowerIsBetter.has(when.metric)
-          ? value - baseline
-          : baseline - value
+      value === null || baseline === null ? null : worsening(when.metric, value, baseline)
     return {
       from: row.window.from,
       samples: row.labelled,
