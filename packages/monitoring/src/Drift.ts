@@ -75,9 +75,25 @@ export interface DriftReport {
   readonly adjust: Method
 }
 
-/** Edges of quantile bins of the reference, at most bins - 1, ascending and distinct. */
+/** The largest double below a finite one. */
+const justBelow = (x: number): number => {
+  if (x === 0) return -Number.MIN_VALUE
+  const bits = new BigInt64Array(1)
+  const value = new Float64Array(bits.buffer)
+  value[0] = x
+  bits[0] = (bits[0] as bigint) + (x > 0 ? -1n : 1n)
+  return Math.max(value[0], -Number.MAX_VALUE)
+}
+
+/**
+ * Edges of quantile bins of the reference, at most `bins`, ascending and distinct. Where the
+ * smallest value fills the first bin (a constant, many zeros), what lies below it gets a bin of its
+ * own: it would hide among those values.
+ */
 const edgesOf = (reference: SketchView, bins: number): ReadonlyArray<number> => {
   const edges: Array<number> = []
+  const smallest = reference.values[0] as number
+  if (quantile(reference, 1 / bins) === smallest) edges.push(justBelow(smallest))
   for (let b = 1; b < bins; b++) {
     const edge = quantile(reference, b / bins)
     if (edges.length === 0 || edge > (edges[edges.length - 1] as number)) edges.push(edge)
@@ -166,18 +182,29 @@ const emptyCounts = (column: typeof NumericColumn.Type, edges = 0): Float64Array
   return out
 }
 
+/** Counts by the names, then all others, then missing values. */
+const categoryCounts = (
+  column: typeof CategoricalColumn.Type,
+  values: ReadonlyMap<string, number>,
+  names: ReadonlyArray<string>,
+): ReadonlyArray<number> => {
+  const known = names.map((name) => values.get(name) ?? 0)
+  const rest = column.other + column.values.reduce((sum, [, count]) => sum + count, 0)
+  return [...known, rest - known.reduce((sum, count) => sum + count, 0), column.missing]
+}
+
 const compareCategorical = (
   reference: typeof CategoricalColumn.Type,
   current: typeof CategoricalColumn.Type,
 ): Compared => {
   const now = new Map(current.values)
-  const names = new Set([...reference.values.map(([v]) => v), ...now.keys()])
   const before = new Map(reference.values)
-  const table = [before, now].map((side, i) => [
-    ...[...names].map((value) => side.get(value) ?? 0),
-    i === 0 ? reference.other : current.other,
-    i === 0 ? reference.missing : current.missing,
-  ])
+  // A side that dropped its rare categories does not know their counts: they are not zero.
+  const names = [...new Set([...before.keys(), ...now.keys()])].filter(
+    (name) =>
+      (before.has(name) || reference.other === 0) && (now.has(name) || current.other === 0),
+  )
+  const table = [categoryCounts(reference, before, names), categoryCounts(current, now, names)]
   const [a = [], b = []] = table
   return {
     psi: Distance.psi(a, b),
@@ -192,6 +219,24 @@ const missingShare = (column: ColumnProfile): number => {
   const rows = column.count + column.missing + (column.kind === "numeric" ? column.infinite : 0)
   return rows === 0 ? 0 : column.missing / rows
 }
+
+/** Whether a column has no value, and so no type of its own. */
+const isBlank = (column: ColumnProfile): boolean =>
+  column.count === 0 && (column.kind === "categorical" || column.infinite === 0)
+
+/** A column without values as one of the other's kind. */
+const retyped = (blank: ColumnProfile, other: ColumnProfile): ColumnProfile =>
+  other.kind === "categorical"
+    ? { kind: "categorical", count: 0, missing: blank.missing, values: [], other: 0 }
+    : {
+        kind: "numeric",
+        count: 0,
+        missing: blank.missing,
+        infinite: 0,
+        mean: 0,
+        m2: 0,
+        sketch: { ...other.sketch, levels: [] },
+      }
 
 const own = (profile: Profile, name: string): ColumnProfile | undefined =>
   Object.hasOwn(profile.columns, name) ? profile.columns[name] : undefined
@@ -240,8 +285,12 @@ export const compare = (
   const incomparable: Array<string> = []
   const compared: Array<Omit<ColumnDrift, "pAdjusted" | "drifted">> = []
   for (const column of names) {
-    const a = own(reference, column)
-    const b = own(current, column)
+    let a = own(reference, column)
+    let b = own(current, column)
+    if (a !== undefined && b !== undefined && a.kind !== b.kind) {
+      if (isBlank(a)) a = retyped(a, b)
+      else if (isBlank(b)) b = retyped(b, a)
+    }
     if (a === undefined && b === undefined) {
       throw new MonitoringError({
         reason: "NotFound",

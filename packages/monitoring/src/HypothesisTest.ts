@@ -198,7 +198,7 @@ const varianceOfDifference = (a: Float64Array, b: Float64Array, mean: number): n
     const d = (a[i] as number) - (b[i] as number) - mean
     sum += d * d
   }
-  return a.length > 1 ? sum / (a.length - 1) / a.length : 0
+  return sum / (a.length - 1) / a.length
 }
 
 /**
@@ -214,6 +214,12 @@ export const deLong = (
   const b = binaryPairs(labels, champion)
   if (a.positives.length === 0 || a.negatives.length === 0) {
     throw invalid("an AUC needs both classes among the labels; widen the evaluation data", "labels")
+  }
+  if (a.positives.length === 1 || a.negatives.length === 1) {
+    throw invalid(
+      "the test needs at least two rows of each class, to see how they vary; widen the evaluation data",
+      "labels",
+    )
   }
   const x = placements(a.positives, a.negatives)
   const y = placements(b.positives, b.negatives)

@@ -107,6 +107,17 @@ const encodeColumn = (state: ColumnState): ColumnProfile =>
         other: state.other,
       }
 
+/** The sketch of a column; refuses one that does not hold the values the column counts. */
+const sketchOf = (name: string, column: typeof NumericColumn.Type): Kll => {
+  const sketch = Kll.decode(column.sketch)
+  if (sketch?.weight === column.count) return sketch
+  throw new MonitoringError({
+    reason: "Corrupt",
+    message: `the sketch of column '${name}' is damaged; make the profile again`,
+    field: `columns.${name}.sketch`,
+  })
+}
+
 const decodeColumn = (
   name: string,
   column: ColumnProfile,
@@ -121,15 +132,7 @@ const decodeColumn = (
     return state
   }
   const state = new NumericState(column.sketch.k)
-  const sketch = Kll.decode(column.sketch)
-  if (sketch === undefined) {
-    throw new MonitoringError({
-      reason: "Corrupt",
-      message: `the sketch of column '${name}' is damaged; make the profile again`,
-      field: `columns.${name}.sketch`,
-    })
-  }
-  state.sketch = sketch
+  state.sketch = sketchOf(name, column)
   state.count = column.count
   state.missing = column.missing
   state.infinite = column.infinite
@@ -284,14 +287,7 @@ export const view = (
   name: string,
   column: typeof NumericColumn.Type,
 ): SketchView & { readonly rankError: number } => {
-  const sketch = Kll.decode(column.sketch)
-  if (sketch === undefined) {
-    throw new MonitoringError({
-      reason: "Corrupt",
-      message: `the sketch of column '${name}' is damaged; make the profile again`,
-      field: `columns.${name}.sketch`,
-    })
-  }
+  const sketch = sketchOf(name, column)
   return { ...sketch.view(), rankError: sketch.rankError }
 }
 

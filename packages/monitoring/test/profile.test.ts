@@ -233,6 +233,57 @@ describe("drift", () => {
     expect(() => Drift.compare(a, b, { columns: ["constructor"] })).toThrow(/neither profile/)
   })
 
+  it("sees values below the smallest one of a reference that is mostly that value", () => {
+    const of = (value: number, share: number) =>
+      Profile.ofColumns({
+        x: Float64Array.from({ length: 1000 }, (_, i) => (i < share * 1000 ? value : i / 100)),
+      })
+    for (const [before, now] of [
+      [of(5, 1), of(3, 1)],
+      [of(5, 1), of(7, 1)],
+      [of(0, 0.95), of(-1, 0.95)],
+    ] as const) {
+      expect(Drift.compare(before, now).columns[0]).toMatchObject({ drifted: true })
+      expect(Drift.compare(before, now).columns[0]?.psi).toBeGreaterThan(1)
+      expect(Drift.compare(before, before).columns[0]).toMatchObject({ psi: 0, drifted: false })
+    }
+  })
+
+  it("gives a column without values the type of the other side", () => {
+    const rows = Array.from({ length: 30 }, (_, i) => i)
+    const some = Profile.ofColumns({ x: Float64Array.from(rows), y: rows.map((i) => `${i % 3}`) })
+    const none = Profile.ofColumns({
+      x: rows.map(() => null),
+      y: new Float64Array(30).fill(Number.NaN),
+    })
+    for (const report of [Drift.compare(some, none), Drift.compare(none, some)]) {
+      expect(report.incomparable).toEqual([])
+      expect(report.columns.map((c) => [c.column, c.drifted])).toEqual([
+        ["x", true],
+        ["y", true],
+      ])
+    }
+  })
+
+  it("does not take different keeps of very many categories for drift", () => {
+    const next = random(5)
+    const of = () =>
+      Profile.ofColumns({ id: Array.from({ length: 60_000 }, () => `c${(next() * 5000) | 0}`) })
+    const report = Drift.compare(of(), of())
+    expect(report.columns[0]).toMatchObject({ drifted: false })
+    expect(report.columns[0]?.psi).toBeLessThan(0.1)
+    const all = Profile.ofColumns({ id: Array.from({ length: 60_000 }, () => "new") })
+    expect(Drift.compare(of(), all).columns[0]).toMatchObject({ drifted: true })
+  })
+
+  it("refuses a sketch that does not hold the values its column counts", () => {
+    const good = Profile.ofColumns({ x: Float64Array.of(1, 2, 3) })
+    const x = good.columns["x"]
+    if (x?.kind !== "numeric") throw new Error("no column")
+    const bad = { ...good, columns: { x: { ...x, sketch: { ...x.sketch, levels: [] } } } }
+    expect(() => Drift.compare(good, bad)).toThrow(/sketch of column 'x' is damaged/)
+  })
+
   it("takes a column that is now all missing for drifted", () => {
     const a = Profile.ofColumns({ x: uniform(100, 1) })
     const b = Profile.ofColumns({ x: new Float64Array(100).fill(Number.NaN) })

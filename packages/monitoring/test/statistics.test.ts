@@ -154,6 +154,7 @@ describe("bad input", () => {
       /table\[0\]\[1\] is -1/,
     )
     refused(() => HypothesisTest.deLong([1, 1], [0.1, 0.2], [0.1, 0.2]), /both classes/)
+    refused(() => HypothesisTest.deLong([0, 1, 0], [1, 2, 0], [2, 1, 0]), /two rows of each class/)
     refused(
       () => HypothesisTest.pairedBootstrap(new Float64Array(0), { seed: 1 }),
       /at least one row/,

@@ -38,6 +38,11 @@ export class Kll {
     return this.#levels.length === 1
   }
 
+  /** Number of values added. */
+  get weight(): number {
+    return this.#levels.reduce((sum, level, h) => sum + level.size * 2 ** h, 0)
+  }
+
   /** Largest error of a rank as a share of the count, at 99 % confidence; 0 while exact. */
   get rankError(): number {
     return this.exact ? 0 : 2.296 / this.k ** 0.9723
