@@ -31,7 +31,10 @@ export interface PostgresOptions {
   readonly database?: string
   /** Connections at most. Default 10. */
   readonly poolSize?: number
-  /** Longest time for one statement; beyond it `Timeout`. Default 60000, 0 for none. */
+  /**
+   * Longest time for one statement; beyond it `Timeout`. A server that has not answered 5 s after it
+   * is `Unavailable`. Default 60000, 0 for none.
+   */
   readonly statementTimeoutMs?: number
   /** Longest wait for a connection. Default 10000. */
   readonly connectTimeoutMs?: number
@@ -52,8 +55,11 @@ const loadDriver: Effect.Effect<
     }),
 })
 
+/** What an answer may come late by before the server counts as gone. */
+const silenceMs = 5000
+
 const poolConfig = (options: PostgresOptions): Pg.PoolConfig => {
-  const { url, host, port, user, password, database, schema } = options
+  const { url, host, port, user, password, database, schema, statementTimeoutMs = 60_000 } = options
   return {
     ...(url === undefined
       ? {}
@@ -65,7 +71,9 @@ const poolConfig = (options: PostgresOptions): Pg.PoolConfig => {
     ...(database === undefined ? {} : { database }),
     ...(schema === undefined ? {} : { options: `-c search_path=${schema}` }),
     max: options.poolSize ?? 10,
-    statement_timeout: options.statementTimeoutMs ?? 60_000,
+    statement_timeout: statementTimeoutMs,
+    // The server ends a slow statement itself; a server that no packet reaches any more does not.
+    ...(statementTimeoutMs > 0 ? { query_timeout: statementTimeoutMs + silenceMs } : {}),
     connectionTimeoutMillis: options.connectTimeoutMs ?? 10_000,
     keepAlive: true,
     allowExitOnIdle: true,
@@ -75,6 +83,12 @@ const poolConfig = (options: PostgresOptions): Pg.PoolConfig => {
 
 const check = (options: PostgresOptions): DatabaseError | undefined => {
   const { poolSize, schema } = options
+  for (const field of ["statementTimeoutMs", "connectTimeoutMs"] as const) {
+    const ms = options[field] ?? 0
+    if (!Number.isInteger(ms) || ms < 0 || ms > 2 ** 30) {
+      return invalid(`${field} is ${ms}; use whole milliseconds from 0 to ${2 ** 30}.`, field)
+    }
+  }
   if (schema !== undefined && !/^[a-z_][a-z0-9_]{0,62}$/.test(schema)) {
     return invalid(
       `schema '${schema}' must be 1 to 63 lower-case letters, digits or '_', not starting with a digit.`,

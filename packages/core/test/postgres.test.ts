@@ -1,3 +1,5 @@
+import { once } from "node:events"
+import { connect, createServer, type Socket } from "node:net"
 import { inspect } from "node:util"
 import { Database } from "@ashlar/core"
 import * as Postgres from "@ashlar/core/postgres"
@@ -194,6 +196,8 @@ describe("a server that is not there", () => {
   it("wrong options are InvalidInput", async () => {
     expect((await failure({ schema: 'x"; drop table t' })).field).toBe("schema")
     expect((await failure({ poolSize: 0 })).field).toBe("poolSize")
+    expect((await failure({ statementTimeoutMs: -1 })).field).toBe("statementTimeoutMs")
+    expect((await failure({ connectTimeoutMs: Number.NaN })).field).toBe("connectTimeoutMs")
   })
 })
 
@@ -223,4 +227,67 @@ describe("a server that stops and starts again", () => {
       await own.stop()
     }
   })
+})
+
+/** Passes bytes on to the server until it falls silent, as behind a cable that was pulled. */
+const silenceable = async (target: URL) => {
+  const sockets = new Set<Socket>()
+  let silent = false
+  const proxy = createServer((client) => {
+    const upstream = connect({ host: target.hostname, port: Number(target.port || 5432) })
+    for (const [from, to] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      sockets.add(from)
+      from.on("data", (chunk) => void (silent || to.write(chunk)))
+      from.on("error", () => {})
+      from.on("close", () => void (silent || to.destroy()))
+    }
+  })
+  await once(proxy.listen(0, "127.0.0.1"), "listening")
+  const address = proxy.address()
+  const url = new URL(target)
+  url.host = `127.0.0.1:${typeof address === "object" ? (address?.port ?? 0) : 0}`
+  return {
+    url: url.href,
+    fallSilent: () => {
+      silent = true
+    },
+    close: () => {
+      for (const socket of sockets) socket.destroy()
+      proxy.close()
+    },
+  }
+}
+
+describe("a server that falls silent", () => {
+  it("in mid-transaction is Unavailable in the end, and nothing is written", async () => {
+    const own = await startServer()
+    const proxy = await silenceable(new URL(own.url))
+    const direct = { url: own.url, schema: "own" }
+    try {
+      await onDatabase(direct, (db) =>
+        db.run(sql`create table t (id bigint primary key, n bigint not null)`),
+      )
+      const options = { url: proxy.url, schema: "own", statementTimeoutMs: 300 }
+      const error = await onDatabase({ ...options, connectTimeoutMs: 1000 }, (db) =>
+        Effect.flip(
+          db.transaction(
+            Effect.gen(function* () {
+              yield* insert(db, 1)
+              proxy.fallSilent()
+              yield* insert(db, 2)
+            }),
+          ),
+        ),
+      )
+      expect(error.code).toBe("DatabaseError.Unavailable")
+      proxy.close()
+      expect(await onDatabase(direct, ids)).toEqual([])
+    } finally {
+      proxy.close()
+      await own.stop()
+    }
+  }, 60_000)
 })

@@ -6,7 +6,7 @@ import { DatabaseError } from "../../Database.ts"
 import { doomed, over, unsafeInteger } from "./errors.ts"
 import type { Driver } from "./make.ts"
 import { bind } from "./parameters.ts"
-import { fromPostgres, isStalePlan } from "./postgres-errors.ts"
+import { fromPostgres, isSilent, isStalePlan } from "./postgres-errors.ts"
 import { reference, Transaction, transactions } from "./Transaction.ts"
 
 type Row = Record<string, unknown>
@@ -56,7 +56,8 @@ const query = (
 ): Effect.Effect<Pg.QueryResult<Row>, unknown> =>
   Effect.callback((resume) => {
     target.query<Row>(statement, (cause: Error | undefined, result: Pg.QueryResult<Row>) => {
-      settled?.()
+      // A silent server's answer is still to come: nothing else can be sent on this connection.
+      if (!isSilent(cause)) settled?.()
       resume(cause ? Effect.fail(cause) : Effect.succeed(result))
     })
   })
