@@ -18,6 +18,7 @@ import { readColumns } from "./internal/arrow-columns.ts"
 import { decoder } from "./internal/decode.ts"
 import { featureNames, predictScores, scoreOutput } from "./internal/predict-rows.ts"
 import { concat } from "./internal/pack.ts"
+import { attempt } from "./internal/scan.ts"
 import { logLosses, squaredErrors } from "./Metric.ts"
 import { MonitoringError } from "./MonitoringError.ts"
 import * as Performance from "./Performance.ts"
@@ -78,63 +79,73 @@ const toGateError = (cause: unknown): GateError => {
   })
 }
 
-/** Feature columns and labels of the labelled rows. */
-const readEvaluation = Effect.fnUntraced(function* (
-  dataset: Dataset.Dataset,
+const refuse = (message: string, field: string): GateError =>
+  new GateError({ reason: "InvalidInput", message, field })
+
+/** The evaluation must have the columns; better known before any row is predicted. */
+const lacking = (dataset: Dataset.Dataset, names: ReadonlyArray<string>): GateError | undefined => {
+  const has = new Set(dataset.schema.fields.map((field) => field.name))
+  const missing = names.filter((name) => !has.has(name))
+  if (missing.length === 0) return undefined
+  return refuse(
+    `the evaluation data lacks ${missing.map((name) => `'${name}'`).join(", ")}; it has ${[...has].join(", ")}`,
+    "evaluation",
+  )
+}
+
+/** Features and labels of the labelled rows of a batch. */
+interface Rows {
+  readonly columns: ReadonlyMap<string, Float64Array>
+  readonly labels: Float64Array
+}
+
+/** Reads a batch that starts at a row of the evaluation. */
+const readRows = Effect.fnUntraced(function* (
+  batch: Parameters<typeof readColumns>[0],
+  first: number,
   label: string,
   features: ReadonlyArray<string>,
 ) {
   const names = [...new Set([...features, label])]
-  const has = new Set(dataset.schema.fields.map((field) => field.name))
-  const missing = names.filter((name) => !has.has(name))
-  if (missing.length > 0) {
-    return yield* new GateError({
-      reason: "InvalidInput",
-      message: `the evaluation data lacks ${missing.map((name) => `'${name}'`).join(", ")}; it has ${[...has].join(", ")}`,
-      field: "evaluation",
-    })
+  const read = yield* readColumns(batch, names)
+  const text = names.find((name) => Array.isArray(read[name]))
+  if (text !== undefined) {
+    return yield* refuse(
+      `column '${text}' of the evaluation data is text; encode it as the models take it`,
+      `evaluation.${text}`,
+    )
   }
-  const parts: Array<Record<string, Float64Array>> = []
-  yield* dataset.batches.pipe(
-    Stream.runForEach((batch) =>
-      Effect.flatMap(readColumns(batch, names), (read) =>
-        Effect.gen(function* () {
-          const text = names.find((name) => Array.isArray(read[name]))
-          if (text !== undefined) {
-            return yield* new GateError({
-              reason: "InvalidInput",
-              message: `column '${text}' of the evaluation data is text; encode it as the models take it`,
-              field: `evaluation.${text}`,
-            })
-          }
-          const labels = read[label] as ArrayLike<number>
-          const kept = Int32Array.from(
-            Array.from(labels, (value, i) => (Number.isNaN(value) ? -1 : i)).filter((i) => i >= 0),
-          )
-          parts.push(
-            Object.fromEntries(
-              names.map((name) => {
-                const column = read[name] as ArrayLike<number>
-                return [name, Float64Array.from(kept, (row) => column[row] as number)]
-              }),
-            ),
-          )
-        }),
-      ),
-    ),
-  )
-  const whole = new Map(
-    names.map((name) => [
-      name,
-      concat(parts.map((part) => part[name] ?? new Float64Array(0))) as Float64Array,
-    ]),
-  )
-  const empty = new Float64Array(0)
-  return { columns: whole, labels: parts.length === 0 ? empty : (whole.get(label) ?? empty) }
+  const labels = read[label] as ArrayLike<number>
+  const kept = new Int32Array(labels.length)
+  let count = 0
+  for (let i = 0; i < labels.length; i++) {
+    const value = labels[i] as number
+    if (Number.isNaN(value)) continue
+    if (value !== 0 && value !== 1) {
+      return yield* refuse(
+        `label '${label}' row ${first + i} is ${value}; labels are 0 and 1, or missing`,
+        `evaluation.${label}`,
+      )
+    }
+    kept[count++] = i
+  }
+  const pick = (name: string): Float64Array => {
+    const column = read[name] as ArrayLike<number>
+    return Float64Array.from(kept.subarray(0, count), (row) => column[row] as number)
+  }
+  const columns = new Map(features.map((name) => [name, pick(name)]))
+  const rows: Rows = { columns, labels: pick(label) }
+  return rows
 })
 
 const describe = (signature: Signature.Signature): Map<string, string> =>
   new Map(signature.outputs.map((output) => [output.name, output.datatype]))
+
+/** The first few names, and how many more there are. */
+const some = (names: ReadonlyArray<string>): string =>
+  names.length <= 5
+    ? names.join(", ")
+    : `${names.slice(0, 5).join(", ")} and ${names.length - 5} more`
 
 /** Callers must find every output they use today. */
 const signatureCheck = (
@@ -148,7 +159,7 @@ const signatureCheck = (
   const lost = [...describe(champion)].filter(([output, type]) => now.get(output) !== type)
   const [before, after] = [featureNames(champion), featureNames(challenger)]
   const added = after.filter((feature) => !before.includes(feature))
-  const inputs = added.length === 0 ? "" : `; it takes new features ${added.join(", ")}`
+  const inputs = added.length === 0 ? "" : `; it takes new features ${some(added)}`
   return lost.length === 0
     ? { name, passed: true, message: `the challenger gives every output of the champion${inputs}` }
     : {
@@ -250,13 +261,52 @@ const make = (options: GateOptions) =>
         })
       }
       const features = [
-        ...featureNames(ours),
-        ...(theirs === undefined ? [] : featureNames(theirs)),
+        ...new Set([
+          ...featureNames(ours),
+          ...(theirs === undefined ? [] : featureNames(theirs)),
+        ]),
       ]
-      const { columns, labels } = yield* readEvaluation(dataset, label, features)
+      const lacks = lacking(dataset, [...features, label])
+      if (lacks !== undefined) return yield* lacks
+      const shared = theirs === undefined
+          ? undefined
+          : yield* attempt(() => scoreOutput(theirs, undefined))
+      const output = ours.outputs.find((each) => each.name === shared)?.name
+      const scores = (
+        model: ModelRef.ModelRef,
+        of: Signature.Signature,
+        { columns, labels }: Rows,
+        wanted?: string,
+      ) =>
+        Effect.provideService(
+          predictScores({ model, signature: of, columns, rows: labels.length, output: wanted }),
+          Predictor.Predictor,
+          predictor,
+        )
+      // Labels and scores stay; the features of a batch go when it is predicted.
+      const parts = {
+        labels: [] as Array<Float64Array>,
+        mine: [] as Array<Float64Array>,
+        champions: [] as Array<Float64Array>,
+      }
+      let seen = 0
+      yield* Stream.runForEach(dataset.batches, (batch) =>
+        Effect.gen(function* () {
+          const part = yield* readRows(batch, seen, label, features)
+          seen += batch.numRows
+          parts.labels.push(part.labels)
+          parts.mine.push(yield* scores(request.challenger, ours, part, output))
+          if (champion === undefined || theirs === undefined) return
+          parts.champions.push(yield* scores(champion, theirs, part, shared))
+        }),
+      )
+      const whole = (of: ReadonlyArray<Float64Array>): Float64Array =>
+        of.length === 0 ? new Float64Array(0) : (concat(of) as Float64Array)
+      const labels = whole(parts.labels)
       const minimum = options.minimumRows ?? 100
       const positives = labels.reduce((sum, value) => sum + value, 0)
-      const enough = labels.length >= minimum && positives > 0 && positives < labels.length
+      const enough =
+        labels.length >= minimum && positives >= 2 && labels.length - positives >= 2
       const rows: Check = {
         name: "evaluation",
         passed: enough,
@@ -264,23 +314,12 @@ const make = (options: GateOptions) =>
         required: minimum,
         message: enough
           ? `${labels.length} labelled rows, ${positives} of them positive`
-          : `${labels.length} labelled rows, ${positives} of them positive; at least ${minimum} rows with both classes are needed`,
+          : `${labels.length} labelled rows, ${positives} of them positive; at least ${minimum} rows and two rows of each class are needed`,
       }
       const signature = signatureCheck(ours, theirs)
       if (!enough) return { passed: false, checks: [signature, rows] }
-      const shared = theirs === undefined ? undefined : scoreOutput(theirs, undefined)
-      const output = ours.outputs.find((each) => each.name === shared)?.name
-      const scores = (model: ModelRef.ModelRef, of: Signature.Signature, wanted?: string) =>
-        Effect.provideService(
-          predictScores({ model, signature: of, columns, rows: labels.length, output: wanted }),
-          Predictor.Predictor,
-          predictor,
-        )
-      const mine = yield* scores(request.challenger, ours, output)
-      const champions =
-        champion === undefined || theirs === undefined
-          ? undefined
-          : yield* scores(champion, theirs, shared)
+      const mine = whole(parts.mine)
+      const champions = champion === undefined ? undefined : whole(parts.champions)
       const measured = yield* Effect.try({
         try: () => metricChecks(request, options, labels, mine, champions),
         catch: toGateError,

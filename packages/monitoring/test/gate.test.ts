@@ -6,6 +6,7 @@ import { Dataset, Predictor, PromotionGate, type Signature } from "@ashlar/core"
 import * as Parquet from "@ashlar/core/parquet"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { Gate } from "../src/index.ts"
 import { random } from "../src/internal/random.ts"
@@ -42,6 +43,15 @@ const models: Record<
     },
     score: ([a = 0]) => a,
   },
+  wide: {
+    signature: {
+      inputs: Array.from({ length: 23 }, (_, i) => `f${i}`)
+        .concat("a", "b", "c")
+        .map((name) => ({ name, datatype: "FP64" as const, shape: [-1, 1] })),
+      outputs: [{ name: "probability", datatype: "FP32", shape: [-1] }],
+    },
+    score: (x) => x.slice(23).reduce((sum, value) => sum + value, 0),
+  },
   hungry: {
     signature: {
       inputs: [{ name: "features", datatype: "FP32", shape: [-1, 1], columns: ["unknown"] }],
@@ -51,6 +61,7 @@ const models: Record<
   },
 }
 
+let predictions = 0
 const predictor = Layer.succeed(Predictor.Predictor, {
   signature: ({ name }) => {
     const model = models[name]
@@ -62,6 +73,7 @@ const predictor = Layer.succeed(Predictor.Predictor, {
   },
   predict: ({ model, inputs }) =>
     Effect.sync(() => {
+      predictions++
       const found = models[model.name]
       if (found === undefined) throw new Error("unknown")
       const tensors = found.signature.inputs.map((spec) => inputs[spec.name])
@@ -189,6 +201,74 @@ describe("the promotion gate", () => {
     const decision = await run({}, { minimumRows: 1_000_000 })
     expect(decision).toMatchObject({ passed: false })
     expect(decision.checks[1]?.message).toMatch(/at least 1000000 rows/)
+  })
+
+  it("names a few of many new features and counts the rest", async () => {
+    const names = Array.from({ length: 23 }, (_, i) => `f${i}`)
+    const read = (ref: Dataset.DatasetRef) =>
+      Effect.flatMap(Parquet.read(new URL(ref.uri)), (dataset) =>
+        Dataset.withColumns(
+          dataset,
+          Object.fromEntries(names.map((name) => [name, new Float64Array(20_000)])),
+        ),
+      )
+    const { digest: _, ...undigested } = evaluation
+    const won = await run({ challenger: { name: "wide" }, evaluation: undigested }, { read })
+    expect(won.checks[0]?.message).toMatch(
+      /; it takes new features f0, f1, f2, f3, f4 and 19 more$/,
+    )
+  })
+
+  it("refuses labels that are not 0 or 1, and a class of one row", async () => {
+    const of = (label: (i: number) => number) => ({
+      read: () =>
+        Dataset.fromColumns({
+          a: Float64Array.from({ length: 200 }, (_, i) => i),
+          b: new Float64Array(200),
+          c: new Float64Array(200),
+          late: Float64Array.from({ length: 200 }, (_, i) => label(i)),
+        }),
+    })
+    const { digest: _, ...undigested } = evaluation
+    const request = { evaluation: undigested }
+    const error = await fail(
+      request,
+      of((i) => (i % 2 === 0 ? 1 : -1)),
+    )
+    expect(error.message).toMatch(/label 'late' row 1 is -1; .* 0 and 1/)
+    const one = await run(
+      request,
+      of((i) => (i === 0 ? 1 : 0)),
+    )
+    expect(one.checks[1]).toMatchObject({ name: "evaluation", passed: false })
+    expect(one.checks[1]?.message).toMatch(/1 of them positive; .*two rows of each class/)
+  })
+
+  it("holds the features of one batch at a time", async () => {
+    const before: Array<number> = []
+    const read = (ref: Dataset.DatasetRef) =>
+      Effect.map(Parquet.read(new URL(ref.uri)), (dataset) =>
+        Dataset.fromBatches(
+          dataset.schema,
+          dataset.batches.pipe(
+            Stream.flatMap((batch) =>
+              Stream.fromIterable(
+                Array.from({ length: Math.ceil(batch.numRows / 1000) }, (_, i) =>
+                  batch.slice(i * 1000, Math.min(batch.numRows, (i + 1) * 1000)),
+                ),
+              ),
+            ),
+            Stream.tap(() => Effect.sync(() => before.push(predictions))),
+          ),
+        ),
+      )
+    const { digest: _, ...undigested } = evaluation
+    const request = { evaluation: undigested }
+    expect(await run(request, { read })).toEqual(await run(request))
+    // Each batch was predicted by both models before the next was read.
+    expect(before.map((count) => count - (before[0] ?? 0))).toEqual(
+      Array.from({ length: 20 }, (_, i) => 2 * i),
+    )
   })
 
   it("says what is wrong with the request or the data", async () => {
