@@ -255,9 +255,16 @@ export interface Bootstrap {
   readonly resamples: number
 }
 
+/** Draws that a bootstrap makes: about half a second of work. */
+const draws = 5e7
+
 /**
- * Paired bootstrap of the mean of per-row differences (challenger's gain minus champion's).
- * Seeded; the cost is rows x resamples.
+ * Paired bootstrap of the mean of per-row differences (challenger's gain minus champion's), seeded.
+ *
+ * Resamples are as many as `alpha` needs, at least 1000 and at most 50,000. Where rows x resamples
+ * exceeds 50 million, blocks of neighbouring rows are drawn instead of rows, of which there are at
+ * least a thousand; that leaves the distribution of the mean as it is (and is right for neighbours
+ * that resemble each other, too).
  */
 export const pairedBootstrap = (
   differences: Float64Array,
@@ -270,22 +277,40 @@ export const pairedBootstrap = (
 ): Bootstrap => {
   const n = differences.length
   if (n === 0) throw invalid("a bootstrap needs at least one row", "differences")
-  const resamples = options.resamples ?? Math.max(200, Math.min(1000, Math.floor(5e7 / n)))
   const above = options.above ?? 0
   const alpha = options.alpha ?? 0.05
-  const next = random(options.seed)
+  const resamples =
+    options.resamples ?? Math.max(1000, Math.min(50_000, Math.ceil(2 / alpha) || 1000))
+  if (!Number.isInteger(resamples) || resamples < 1) {
+    throw invalid(`resamples is ${resamples}; use a whole number >= 1`, "resamples")
+  }
+  const blocks = Math.min(n, Math.max(1000, Math.floor(draws / resamples)))
+  const sums = new Float64Array(blocks)
+  const sizes = new Float64Array(blocks)
   let total = 0
-  for (let i = 0; i < n; i++) total += differences[i] as number
+  for (let i = 0; i < n; i++) {
+    const block = Math.floor((i * blocks) / n)
+    const value = differences[i] as number
+    sums[block] = (sums[block] as number) + value
+    sizes[block] = (sizes[block] as number) + 1
+    total += value
+  }
   if (!Number.isFinite(total)) {
     throw invalid("the differences hold NaN or an infinity; remove those rows", "differences")
   }
+  const next = random(options.seed)
   const means = new Float64Array(resamples)
   let notAbove = 0
   for (let b = 0; b < resamples; b++) {
     let sum = 0
-    for (let i = 0; i < n; i++) sum += differences[(next() * n) | 0] as number
-    means[b] = sum / n
-    if (sum / n <= above) notAbove++
+    let size = 0
+    for (let i = 0; i < blocks; i++) {
+      const block = (next() * blocks) | 0
+      sum += sums[block] as number
+      size += sizes[block] as number
+    }
+    means[b] = sum / size
+    if (sum / size <= above) notAbove++
   }
   means.sort()
   const at = (q: number): number =>

@@ -125,6 +125,19 @@ describe("laws", () => {
   })
 })
 
+describe("the bootstrap of many rows", () => {
+  it("has the normal interval, and p-values small enough for a small alpha", () => {
+    const next = random(3)
+    const rows = Float64Array.from({ length: 400_000 }, () => next() - 0.49)
+    const made = HypothesisTest.pairedBootstrap(rows, { seed: 1, alpha: 0.001 })
+    expect(made.resamples).toBe(2000)
+    expect(made.pValue).toBeLessThan(0.001)
+    const error = Math.sqrt(1 / 12 / rows.length)
+    expect((made.interval[1] - made.interval[0]) / error / 2).toBeCloseTo(3.29, 0)
+    expect(made.interval[0] + made.interval[1]).toBeCloseTo(2 * made.mean, 3)
+  })
+})
+
 describe("bad input", () => {
   const refused = (run: () => unknown, message: RegExp) =>
     expect(run).toThrowError(
