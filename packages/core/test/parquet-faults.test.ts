@@ -8,6 +8,7 @@ import * as Memory from "@ashlar/core/memory"
 import * as Parquet from "@ashlar/core/parquet"
 import * as Effect from "effect/Effect"
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
+import * as Thrift from "../src/internal/thrift.ts"
 import { onSmallDisk, underFileLimit } from "./support/fullDisk.ts"
 
 const writer = fileURLToPath(new URL("./fixtures/full-disk-writer.ts", import.meta.url))
@@ -86,6 +87,21 @@ describe("a source that is no Parquet file", () => {
   })
 })
 
+describe("a file of another schema", () => {
+  it("is InvalidInput and names the column", async () => {
+    const file = await written()
+    const expecting = (wanted: Readonly<Record<string, Dataset.ColumnKind>>) =>
+      fails(Effect.flatMap(Parquet.read(file), (ds) => Dataset.expect(ds, wanted)))
+    const type = await expecting({ x: "string" })
+    expect(type).toMatchObject({ code: "DatasetError.InvalidInput", field: "x" })
+    expect((type as Error).message).toContain("float64, wanted string")
+    expect(await expecting({ x: "number", y: "number" })).toMatchObject({
+      code: "DatasetError.InvalidInput",
+      field: "y",
+    })
+  })
+})
+
 describe("options out of range", () => {
   it.each([0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31])(
     "rows of %d are refused",
@@ -128,6 +144,22 @@ describe("a footer made to hurt", () => {
     const error = await fails(Parquet.read(withFooter(Buffer.alloc(100_000, byte))))
     expect(error).toMatchObject({ code: "DatasetError.Corrupt" })
     expect(String((error as { cause?: unknown }).cause)).not.toContain("call stack")
+  })
+})
+
+describe("a footer that lies about its rows", () => {
+  it.each([2, 4])("of %i where there are 3 is Corrupt", async (rows) => {
+    const bytes = await readFile(await written())
+    const start = bytes.length - 8 - bytes.readUInt32LE(bytes.length - 8)
+    const footer = Thrift.decode(bytes.subarray(start, bytes.length - 8), 10_000)
+    const i64 = { type: Thrift.type.i64, value: rows }
+    const items = Thrift.structs(footer, 4).map((group) => Thrift.update(group, { 3: i64 }))
+    const groups = { type: Thrift.type.list, value: { element: Thrift.type.struct, items } }
+    const changed = Thrift.encode(Thrift.update(footer, { 3: i64, 4: groups }))
+    const tail = withFooter(changed).subarray(4)
+    const lying = Buffer.concat([bytes.subarray(0, start), tail])
+    const ds = await Effect.runPromise(Parquet.read(lying))
+    expect(await fails(Dataset.table(ds))).toMatchObject({ code: "DatasetError.Corrupt" })
   })
 })
 

@@ -1,4 +1,12 @@
-import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs"
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Database } from "@ashlar/core"
@@ -10,6 +18,7 @@ import * as Fiber from "effect/Fiber"
 import type * as Layer from "effect/Layer"
 import { sql } from "kysely"
 import { afterAll, describe, expect, it } from "vitest"
+import { onSmallDisk } from "./support/fullDisk.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "ashlar-sqlite-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -125,6 +134,40 @@ describe("a full disk", () => {
     )
     const found = await onDatabase(Sqlite.layer({ file }), ids)
     expect(found).toEqual([1, ...acknowledged.filter((id) => id >= 10)])
+  })
+
+  it("keeps what was acknowledged, on a full file system", async (context) => {
+    const place = mkdtempSync(join(tmpdir(), "ashlar-sqlite-disk-"))
+    try {
+      const reached = await onSmallDisk(place, async (disk) => {
+        const full = join(disk, "full.db")
+        const large = "x".repeat(100_000)
+        const acknowledged: Array<number> = []
+        const error = await onDatabase(Sqlite.layer({ file: full }), (db) =>
+          Effect.andThen(
+            db.run(makeTable),
+            Effect.flip(
+              Effect.gen(function* () {
+                for (let id = 0; ; id++) {
+                  yield* db.transaction(insert(db, id, large))
+                  acknowledged.push(id)
+                }
+              }),
+            ),
+          ),
+        )
+        expect(error.code).toBe("DatabaseError.OutOfSpace")
+        expect(acknowledged.length).toBeGreaterThan(10)
+        const copy = join(place, "copy.db")
+        for (const suffix of ["", "-wal"]) {
+          if (existsSync(full + suffix)) copyFileSync(full + suffix, copy + suffix)
+        }
+        expect(await onDatabase(Sqlite.layer({ file: copy }), ids)).toEqual(acknowledged)
+      })
+      if (!reached) context.skip("a small tmpfs cannot be mounted here: that takes root")
+    } finally {
+      rmSync(place, { recursive: true, force: true })
+    }
   })
 })
 
