@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import { afterAll, beforeAll, expect, it } from "vitest"
 import { plugin } from "../src/fastify.ts"
-import { FeatureStore } from "../src/index.ts"
+import { FeatureStore, RequestView } from "../src/index.ts"
 import { datasetOf, flights, hour, inDatabase, service } from "./flights.ts"
 
 const start = Date.UTC(2001, 0, 1) * 1000
@@ -151,4 +151,22 @@ it("refuses what it cannot take, in Feast's shape", async () => {
     const error: unknown = JSON.parse(answer.body as string)
     expect(error).toMatchObject({ class: expect.any(String), message: expect.any(String) })
   }
+})
+
+it("writes infinities as protobuf does, so that the answer stays JSON", async () => {
+  const inverse = RequestView.make({
+    name: "inverse",
+    inputs: { x: "float64" },
+    features: { y: "float64" },
+    compute: ({ x }) => ({ y: x.map((value) => 1 / value) }),
+  })
+  await runtime.runPromise(
+    Effect.flatMap(FeatureStore.FeatureStore, (store) => store.apply([inverse])),
+  )
+  const { body, status } = await post("/get-online-features", {
+    features: ["inverse:y"],
+    entities: { x: [0, 2, null] },
+  })
+  expect(status).toBe(200)
+  expect(body).toMatchObject({ results: [{}, { values: ["Infinity", 0.5, null] }] })
 })

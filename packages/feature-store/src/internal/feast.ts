@@ -103,6 +103,8 @@ export const ofReferences = (
 const floatText = (value: number): string => {
   if (Number.isNaN(value)) return "null"
   const text = String(value)
+  // JSON has no infinity; this is how protobuf, and so Feast, writes it.
+  if (!Number.isFinite(value)) return `"${text}"`
   return Number.isInteger(value) && !text.includes("e") ? `${text}.0` : text
 }
 
