@@ -59,7 +59,7 @@ export interface PushRequest {
   readonly key?: string
   /**
    * Where the rows go. `online` alone keeps no history, so it serves only views without aggregates,
-   * and refuses others.
+   * and refuses others; a row replaces only one with an earlier event or created time.
    */
   readonly to: "online" | "offline" | "online_and_offline"
   /** The instant online rows are computed for; default now. */
@@ -76,6 +76,9 @@ export interface FeatureStoreOptions {
 export interface VectorRequest extends Omit<FeatureSource.VectorRequest, "service"> {
   readonly service: string | FeatureService
 }
+
+/** How far ahead of this clock another one may be, microseconds. */
+const tolerance = 86_400_000_000
 
 /** Defines, ingests, joins, materialises and serves features. */
 export class FeatureStore extends Context.Service<
@@ -108,7 +111,8 @@ export class FeatureStore extends Context.Service<
     /**
      * Computes the rows of all entity keys as of an instant and upserts them online. Going forward
      * in time only looks at what is new since the last call. Safe to repeat and to interrupt: every
-     * row is right for its own instant, and an older instant never replaces a newer one.
+     * row is right for its own instant, and an older instant never replaces a newer one; so an
+     * instant more than a day ahead is refused.
      */
     readonly materialize: (
       request: MaterializeRequest,
@@ -121,7 +125,7 @@ export class FeatureStore extends Context.Service<
     ) => Effect.Effect<Dataset.Dataset, FeatureStoreError>
     /** A service that was applied in this process. */
     readonly service: (name: string) => Effect.Effect<FeatureService, FeatureStoreError>
-    /** Views that were applied in this process. */
+    /** Views that were applied in this process: of each name, the version applied last. */
     readonly views: () => Effect.Effect<ReadonlyArray<View>>
   }
 >()("@ashlar/feature-store/FeatureStore/v1") {}
@@ -165,17 +169,13 @@ const make = Effect.fnUntraced(function* (options: FeatureStoreOptions) {
   })
   const stateOf = (view: FeatureView) => Semaphore.withPermit(loading, load(view))
 
-  const kindsOf = (source: string): ReadonlyMap<string, Dataset.ColumnKind> => {
-    const kinds = { time: "timestamp", number: undefined, text: "string" } as const
-    const out = new Map<string, Dataset.ColumnKind>()
+  const usesOf = (source: string): Offline.Uses => {
+    const out = new Map<string, Offline.Uses[number]>()
     for (const view of definitions.views()) {
       if (view.source.name !== source) continue
-      for (const [name, use] of ViewState.columnsOf(view)) {
-        const kind = kinds[use]
-        if (kind !== undefined) out.set(name, kind)
-      }
+      for (const [name, use] of ViewState.columnsOf(view)) out.set(`${use}:${name}`, [name, use])
     }
-    return out
+    return [...out.values()]
   }
 
   const ingest = Effect.fnUntraced(function* (
@@ -184,29 +184,47 @@ const make = Effect.fnUntraced(function* (options: FeatureStoreOptions) {
     { key }: { readonly key: string },
   ) {
     const source = typeof given === "string" ? yield* definitions.source(given) : given
-    return yield* offline.ingest(source, dataset, key, kindsOf(source.name))
+    return yield* offline.ingest(source, dataset, key, usesOf(source.name))
   })
 
-  const record = (view: FeatureView, at: number, revision: number, rows: number) => {
-    const values = { as_of: at, revision, rows, finished: Timestamp.now() }
-    return db
-      .run(
-        db
-          .build<Tables>()
-          .insertInto("feature_materialization")
-          .values({ view: tableOf(view), ...values })
-          .onConflict((conflict) => conflict.column("view").doUpdateSet(values)),
+  const record = (at: number, views: Materialized["views"], tables: ReadonlyArray<string>) =>
+    db
+      .transaction(
+        Effect.forEach(
+          views,
+          ({ revision, rows }, i) => {
+            const values = { as_of: at, revision, rows, finished: Timestamp.now() }
+            return db.run(
+              db
+                .build<Tables>()
+                .insertInto("feature_materialization")
+                .values({ view: tables[i] ?? "", ...values })
+                .onConflict((conflict) => conflict.column("view").doUpdateSet(values)),
+            )
+          },
+          { discard: true },
+        ),
       )
       .pipe(Effect.mapError(fromCause))
+
+  /** Rows for a later instant win for good, so one far ahead would keep out all that come before. */
+  const checkInstant = (at: number): FeatureStoreError | undefined => {
+    if (!Number.isSafeInteger(at)) {
+      return invalid("at", `${at} is no instant; give whole microseconds since 1970`)
+    }
+    if (at <= now() + tolerance) return undefined
+    return invalid(
+      "at",
+      `${at} lies more than a day ahead of the clock (${now()}); rows for it could not be replaced before then. Give an instant up to now, in microseconds`,
+    )
   }
 
   const materializeViews = Effect.fnUntraced(function* (
     views: ReadonlyArray<FeatureView>,
     at: number,
   ) {
-    if (!Number.isSafeInteger(at)) {
-      return yield* invalid("at", `${at} is no instant; give whole microseconds since 1970`)
-    }
+    const wrong = checkInstant(at)
+    if (wrong !== undefined) return yield* wrong
     const done: Array<Materialized["views"][number]> = []
     for (const view of views) {
       const state = yield* stateOf(view)
@@ -216,9 +234,9 @@ const make = Effect.fnUntraced(function* (options: FeatureStoreOptions) {
         runners.set(view.digest, runner)
       }
       const rows = yield* Materialize.run(runner, at, online)
-      yield* record(view, at, state.revision, rows)
       done.push({ view: view.name, version: view.version, rows, revision: state.revision })
     }
+    if (done.length > 0) yield* record(at, done, views.map(tableOf))
     return { at, views: done }
   })
 
@@ -235,18 +253,26 @@ const make = Effect.fnUntraced(function* (options: FeatureStoreOptions) {
     return yield* materializeViews([...new Set(views)], request.at)
   })
 
-  const pushOnline = Effect.fnUntraced(function* (request: PushRequest, at: number) {
+  const pushOnline = Effect.fnUntraced(function* (
+    source: Source,
+    request: PushRequest,
+    at: number,
+  ) {
+    const wrong = checkInstant(at)
+    if (wrong !== undefined) return yield* wrong
+    const views = definitions.views().filter((view) => view.source.name === source.name)
+    const aggregated = views.find((view) => view.aggregates.length > 0)
+    if (aggregated !== undefined) {
+      return yield* new FeatureStoreError({
+        reason: "NotSupported",
+        field: "to",
+        message: `view '${aggregated.name}' has aggregates, which need the history; push to online_and_offline`,
+      })
+    }
     const table = yield* Effect.mapError(Dataset.table(request.rows), fromCause)
+    yield* Offline.check(source, table, 0, usesOf(source.name))
     const done: Array<Materialized["views"][number]> = []
-    for (const view of definitions.views()) {
-      if (view.source.name !== request.source) continue
-      if (view.aggregates.length > 0) {
-        return yield* new FeatureStoreError({
-          reason: "NotSupported",
-          field: "to",
-          message: `view '${view.name}' has aggregates, which need the history; push to online_and_offline`,
-        })
-      }
+    for (const view of views) {
       const columns = SourceColumns.make(0, () => Effect.succeed([table]))
       const state = yield* ViewState.make(view, columns)
       const rows = yield* Materialize.run(Materialize.start(state), at, online)
@@ -258,7 +284,9 @@ const make = Effect.fnUntraced(function* (options: FeatureStoreOptions) {
   const push = Effect.fnUntraced(function* (request: PushRequest) {
     const source = yield* definitions.source(request.source)
     const at = request.at ?? now()
-    if (request.to === "online") return yield* pushOnline(request, at)
+    if (request.to === "online") return yield* pushOnline(source, request, at)
+    const wrong = checkInstant(at)
+    if (wrong !== undefined) return yield* wrong
     if (request.key === undefined) {
       return yield* invalid("key", "a push that is kept needs an idempotency key; set key")
     }
@@ -279,12 +307,14 @@ const make = Effect.fnUntraced(function* (options: FeatureStoreOptions) {
         Semaphore.withPermit(running, materialize(request)),
         "FeatureStore.materialize",
       ),
-    vectors: ({ at, entities, service }) =>
-      typeof service === "string"
-        ? Effect.flatMap(definitions.service(service), (found) =>
-            vectors(found, entities, at ?? now(), online),
-          )
-        : vectors(service, entities, at ?? now(), online),
+    vectors: ({ at = now(), entities, service }) =>
+      !Number.isSafeInteger(at)
+        ? Effect.fail(invalid("at", `${at} is no instant; give whole microseconds since 1970`))
+        : typeof service === "string"
+          ? Effect.flatMap(definitions.service(service), (found) =>
+              vectors(found, entities, at, online),
+            )
+          : vectors(service, entities, at, online),
     trainingFrame: (request) =>
       definitions.service(request.service).pipe(
         Effect.flatMap((service) => trainingFrame(service, request, stateOf)),

@@ -103,7 +103,9 @@ export interface Definitions {
   readonly service: (name: string) => Effect.Effect<FeatureService, FeatureStoreError>
   readonly view: (name: string) => Effect.Effect<FeatureView, FeatureStoreError>
   readonly source: (name: string) => Effect.Effect<Source, FeatureStoreError>
+  /** Views with a source, in all versions applied: services may still be using each. */
   readonly views: () => ReadonlyArray<FeatureView>
+  /** Of each name, the view applied last. */
   readonly allViews: () => ReadonlyArray<View>
 }
 
@@ -123,6 +125,7 @@ const named = <A>(what: string, all: ReadonlyMap<string, A>, name: string) => {
 export const make = (db: Database.Database["Service"]): Definitions => {
   const services = new Map<string, FeatureService>()
   const views = new Map<string, FeatureView>()
+  const versions = new Map<string, FeatureView>()
   const requests = new Map<string, RequestView>()
   const sources = new Map<string, Source>()
   const build = db.build<Tables>()
@@ -195,7 +198,10 @@ export const make = (db: Database.Database["Service"]): Definitions => {
     )
     for (const definition of all) {
       if (definition.kind === "service") services.set(definition.name, definition)
-      else if (definition.kind === "view") views.set(definition.name, definition)
+      else if (definition.kind === "view") {
+        views.set(definition.name, definition)
+        versions.set(`${definition.name}@${definition.version}`, definition)
+      }
       else if (definition.kind === "request") requests.set(definition.name, definition)
       else if (definition.kind === "source") sources.set(definition.name, definition)
     }
@@ -208,7 +214,7 @@ export const make = (db: Database.Database["Service"]): Definitions => {
     service: (name) => named("service", services, name),
     view: (name) => named("view", views, name),
     source: (name) => named("source", sources, name),
-    views: () => [...views.values()],
+    views: () => [...versions.values()],
     allViews: () => [...views.values(), ...requests.values()],
   }
 }

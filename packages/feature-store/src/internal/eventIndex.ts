@@ -70,9 +70,21 @@ const breakTies = (
   }
 }
 
+/**
+ * Created times within 2^53, as sorting needs them. No instant is later than that, so what becomes
+ * known then (a year such as 9999 stands for "not yet") never does.
+ */
+const within = (created: Float64Array): Float64Array => {
+  const limit = Number.MAX_SAFE_INTEGER
+  if (!created.some((time) => Math.abs(time) > limit)) return created
+  return created.map((time) => (time > limit ? Number.NaN : Math.max(time, -limit)))
+}
+
 /** Builds the index; linear in the number of rows. */
-export const make = (events: Events): EventIndex => {
-  const { created, event, key, keys } = events
+export const make = (given: Events): EventIndex => {
+  const created = within(given.created)
+  const events = { ...given, created }
+  const { event, key, keys } = events
   const { offsets, rows: row } = groupBy(key, keys, (r) => !Number.isNaN(created[r]))
   const order = sorter()
   for (let k = 0; k < keys; k++) {

@@ -116,12 +116,16 @@ export const trainingFrame = Effect.fnUntraced(function* (
   request: FeatureSource.FrameRequest,
   stateOf: (view: FeatureView) => Effect.Effect<ViewState, FeatureStoreError>,
 ) {
-  const taken = service.features.find((name) =>
-    request.labels.schema.fields.some((field) => field.name === name),
-  )
   const passed = (name: string): boolean =>
-    service.views.some((view) => view.kind === "request" && Object.hasOwn(view.inputs, name))
-  if (taken !== undefined && !passed(taken)) {
+    service.views.some(
+      (view) =>
+        view.kind === "request" &&
+        Object.hasOwn(view.inputs, name) &&
+        view.features.some((each) => (service.fullNames ? `${view.name}__${each}` : each) === name),
+    )
+  const has = new Set(request.labels.schema.fields.map((field) => field.name))
+  const taken = service.features.find((name) => has.has(name) && !passed(name))
+  if (taken !== undefined) {
     return yield* invalid(
       "labels",
       `the labels already have a column '${taken}', which service '${service.name}' would add; rename or drop it`,

@@ -15,6 +15,7 @@ import { FeatureStoreError } from "../FeatureStoreError.ts"
 import type { Source } from "../Source.ts"
 import { fromCause, invalid } from "./failures.ts"
 import type { Tables } from "./migrations.ts"
+import type { ColumnUse } from "./sourceColumns.ts"
 
 /** Rows of one file; bounds the memory of an ingest. */
 const partRows = 1_000_000
@@ -43,7 +44,7 @@ export interface Offline {
     source: Source,
     dataset: Dataset.Dataset,
     key: string,
-    require: ReadonlyMap<string, Dataset.ColumnKind>,
+    uses: Uses,
   ) => Effect.Effect<Ingested, FeatureStoreError>
   /** Sequence of the latest ingest of a source, 0 when there is none. */
   readonly revision: (source: string) => Effect.Effect<number, FeatureStoreError>
@@ -55,19 +56,30 @@ export interface Offline {
   ) => Effect.Effect<ReadonlyArray<Arrow.Table>, FeatureStoreError>
 }
 
-const refuseInfinite = (table: Arrow.Table, firstRow: number): void => {
+/** Columns that views read, and how; a column may be read in several ways. */
+export type Uses = ReadonlyArray<readonly [name: string, use: ColumnUse]>
+
+/**
+ * Squares of larger numbers, added up over millions of events, would overflow, and spoil a window
+ * for good. Nothing that is measured comes near; the largest double as a mark for "none" does.
+ */
+const largest = 1e140
+
+const refuseHuge = (table: Arrow.Table, firstRow: number): void => {
   for (const field of table.schema.fields) {
-    if (!Arrow.DataType.isFloat(field.type) || field.type.precision === Arrow.Precision.HALF)
-      continue
+    if (!Arrow.DataType.isFloat(field.type)) continue
+    const half = field.type.precision === Arrow.Precision.HALF
     let row = firstRow
     for (const chunk of table.getChild(field.name)?.data ?? []) {
-      const values: Float64Array | Float32Array = chunk.values
+      const values: Float64Array | Float32Array | Uint16Array = chunk.values
       for (let i = 0; i < chunk.length; i++, row++) {
         const x = values[i] as number
-        if (x === Infinity || x === -Infinity) {
+        // Half floats are their bits here: all ones in the exponent, nothing after it.
+        const isHuge = half ? (x & 0x7fff) === 0x7c00 : x > largest || x < -largest
+        if (isHuge && chunk.getValid(i)) {
           throw invalid(
             field.name,
-            `column '${field.name}' row ${row} is ${x}; store a missing value (null or NaN) or a finite number`,
+            `column '${field.name}' row ${row} is ${half ? "infinite" : x}; store a missing value (null or NaN) or a number within 1e140`,
           )
         }
       }
@@ -75,10 +87,15 @@ const refuseInfinite = (table: Arrow.Table, firstRow: number): void => {
   }
 }
 
-const checkTimes = Effect.fnUntraced(function* (
+/**
+ * Checks events before they are kept: what cannot be read later would make a source useless for
+ * good, because events are never taken out.
+ */
+export const check = Effect.fnUntraced(function* (
   source: Source,
   table: Arrow.Table,
   firstRow: number,
+  uses: Uses,
 ) {
   const times = yield* Dataset.micros(table, source.timestamp)
   const bad = times.findIndex((time) => !Number.isSafeInteger(time))
@@ -89,8 +106,12 @@ const checkTimes = Effect.fnUntraced(function* (
     )
   }
   if (source.created !== undefined) yield* Dataset.micros(table, source.created)
-  return yield* Effect.try({ try: () => refuseInfinite(table, firstRow), catch: fromCause })
-})
+  for (const [name, use] of uses) {
+    if (use === "text") yield* Dataset.expect(Dataset.fromTable(table), { [name]: "string" })
+    else if (use === "number") yield* Dataset.float64(table, name)
+  }
+  return yield* Effect.try({ try: () => refuseHuge(table, firstRow), catch: fromCause })
+}, Effect.mapError(fromCause))
 
 /** Cuts a dataset into tables of a fixed number of rows, whatever its batches are. */
 const parts = <E, R>(
@@ -197,20 +218,19 @@ export const make = (
     }
   })
 
-  const ingest: Offline["ingest"] = Effect.fnUntraced(function* (source, dataset, key, require) {
+  const ingest: Offline["ingest"] = Effect.fnUntraced(function* (source, dataset, key, uses) {
     if (!Name.isName(key)) {
       return yield* invalid(
         "key",
         `ingest key '${key}' is no name: 1 to 128 letters, digits, '_', '.' or '-'`,
       )
     }
-    yield* Dataset.expect(dataset, Object.fromEntries(require))
     const known = yield* find(source.name, key)
     if (known !== undefined) return yield* repeat(known, dataset)
     const list: Array<Part> = []
     yield* parts(dataset, (table, firstRow) =>
       Effect.gen(function* () {
-        yield* checkTimes(source, table, firstRow)
+        yield* check(source, table, firstRow, uses)
         const { content, digest, rows } = yield* encode(table)
         const blob = `features/${source.name}/${digest.slice(7)}.parquet`
         yield* blobs.put(blob, content)

@@ -40,7 +40,7 @@ export interface Compiled {
   readonly readers: ReadonlyArray<Reader>
   readonly terms: Sums.Terms
   /** The shortest window each event can be in; their number when it is too late for all. */
-  readonly shortest: Uint8Array
+  readonly shortest: Uint16Array
 }
 
 /** Moves each key forward in time and reads its aggregates. */
@@ -120,7 +120,7 @@ export const compile = (
   const terms = Sums.terms(event.length, channels, columns, (column) =>
     firstSeen(index, columns[column] as Float64Array),
   )
-  const shortest = new Uint8Array(event.length)
+  const shortest = new Uint16Array(event.length)
   for (let i = 0; i < event.length; i++) {
     const position = windowed.position[i] as number
     const lag = (windowed.at[i] as number) - (event[position] as number)
