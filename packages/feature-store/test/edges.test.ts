@@ -127,7 +127,7 @@ describe("instants", () => {
   it("of created times may be marks far outside of all instants", () => {
     const events = 1000
     const time = Float64Array.from({ length: events }, (_, i) => ((i * 389) % events) * hour)
-    const created = time.map((t, i) => (i % 3 === 0 ? 2 ** 58 : i % 3 === 1 ? -6.2e16 : t))
+    const created = time.map((t, i) => (i % 3 === 0 ? 2 ** 58 + 2 ** 40 : i % 3 === 1 ? -6.2e16 : t))
     const index = EventIndex.make({ key: new Int32Array(events), keys: 1, event: time, created })
     const sweep = Sweep.start(
       Sweep.compile(index, [], [{ operation: "count", column: -1, window: 10 * hour }]),
