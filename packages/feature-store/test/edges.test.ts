@@ -1,6 +1,9 @@
 /** Inputs that once gave wrong values, or made a source useless. */
 import { Dataset } from "@ashlar/core"
+import * as Blobs from "@ashlar/core/memory"
+import * as Sqlite from "@ashlar/core/sqlite"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { describe, expect, it } from "vitest"
 import {
   Aggregate,
@@ -8,11 +11,14 @@ import {
   FeatureService,
   FeatureStore,
   FeatureView,
+  OnlineStore,
   RequestView,
   Source,
 } from "../src/index.ts"
 import * as EventIndex from "../src/internal/eventIndex.ts"
+import { tableOf } from "../src/internal/rows.ts"
 import * as Sweep from "../src/internal/sweep.ts"
+import * as OnlineMemory from "../src/memory.ts"
 import { hour, inMemory } from "./flights.ts"
 
 type Store = FeatureStore.FeatureStore["Service"]
@@ -185,3 +191,24 @@ it("survives a source of no rows, and a whole request of unknown keys", () =>
       expect(asked.statuses).toEqual([["NOT_FOUND", "NOT_FOUND", "NOT_FOUND"]])
     }),
   ))
+
+it("refuses a damaged online row instead of serving another row's numbers", async () => {
+  const view = FeatureView.make({ name: "v", entity, source, features: { x: "float64" } })
+  const service = FeatureService.make({ name: "s", views: [view] })
+  const event = { event: 0, version: [0, 0, 1] as const }
+  const payload = new Uint8Array(Float64Array.of(7).buffer)
+  const program = Effect.gen(function* () {
+    const store = yield* FeatureStore.FeatureStore
+    const online = yield* OnlineStore.OnlineStore
+    yield* online.write(tableOf(view), [
+      { ...event, key: "s1:a", payload },
+      { ...event, key: "s1:b", payload: payload.slice(0, 4) },
+    ])
+    const ask = (k: ReadonlyArray<string>) => store.vectors({ service, entities: { k } })
+    expect((yield* ask(["a"])).values).toEqual([Float64Array.of(7)])
+    expect(yield* reason(ask(["a", "b"]))).toMatch(/^Corrupt: a stored row of view 'v' has 4 bytes/)
+  })
+  const base = Layer.mergeAll(OnlineMemory.layer, Sqlite.layer({ file: ":memory:" }), Blobs.layer)
+  const layer = FeatureStore.layer().pipe(Layer.provideMerge(base))
+  await Effect.runPromise(Effect.provide(program, layer))
+})

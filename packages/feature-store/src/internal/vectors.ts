@@ -2,7 +2,7 @@
 import type { FeatureSource } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import type { FeatureService, Precision } from "../FeatureService.ts"
-import type { FeatureStoreError } from "../FeatureStoreError.ts"
+import { FeatureStoreError } from "../FeatureStoreError.ts"
 import type { FeatureView } from "../FeatureView.ts"
 import type { OnlineRow, OnlineStore } from "../OnlineStore.ts"
 import { fromCause, invalid, notFound } from "./failures.ts"
@@ -71,7 +71,6 @@ const serveView = Effect.fnUntraced(function* (
   const found: ReadonlyArray<OnlineRow | undefined> = yield* online.read(tableOf(view), wanted)
 
   const text = isText(view)
-  const numbers = text.filter((is) => !is).length
   const values = text.map((is) =>
     is
       ? new Array<string | null>(rows).fill(null)
@@ -79,8 +78,15 @@ const serveView = Effect.fnUntraced(function* (
         ? new Float32Array(rows).fill(Number.NaN)
         : new Float64Array(rows).fill(Number.NaN),
   )
-  const statuses = text.map(() => new Array<Status>(rows))
+  const statuses = text.map(() => new Array<Status>(rows).fill("PRESENT"))
   const events = new Float64Array(rows).fill(Number.NaN)
+  const numeric = text.flatMap((is, f) => (is ? [] : [f]))
+  const worded = text.flatMap((is, f) => (is ? [f] : []))
+  const into = numeric.map((f) => values[f] as Float64Array | Float32Array)
+  const numericStatuses = numeric.map((f) => statuses[f] as Array<Status>)
+  // One copy of a row's numbers for all rows: a view for each would be most of the work.
+  const numbers = new Float64Array(numeric.length)
+  const bytes = new Uint8Array(numbers.buffer)
   for (let row = 0; row < rows; row++) {
     const slot = slots[row] as number
     const stored = slot < 0 ? undefined : found[slot]
@@ -92,16 +98,28 @@ const serveView = Effect.fnUntraced(function* (
     }
     events[row] = stored.event
     const { payload } = stored
-    const bytes = new DataView(payload.buffer, payload.byteOffset, payload.byteLength)
-    const texts = numbers < text.length ? textsOf(payload, numbers) : []
-    let number = 0
-    let word = 0
-    for (let f = 0; f < text.length; f++) {
-      const value = text[f] ? (texts[word++] ?? null) : bytes.getFloat64(8 * number++, true)
-      const isMissing = value === null || value !== value
-      ;(values[f] as Array<unknown>)[row] = value
-      ;(statuses[f] as Array<Status>)[row] = isMissing ? "NULL_VALUE" : "PRESENT"
+    const isWhole =
+      worded.length === 0 ? payload.length === bytes.length : payload.length > bytes.length
+    if (!isWhole) {
+      return yield* new FeatureStoreError({
+        reason: "Corrupt",
+        field: view.name,
+        message: `a stored row of view '${view.name}' has ${payload.length} bytes, which is not its layout; materialise the view again, after removing the row`,
+      })
     }
+    bytes.set(worded.length === 0 ? payload : payload.subarray(0, bytes.length))
+    for (let i = 0; i < numbers.length; i++) {
+      const value = numbers[i] as number
+      if (value !== value) (numericStatuses[i] as Array<Status>)[row] = "NULL_VALUE"
+      else (into[i] as Float64Array)[row] = value
+    }
+    if (worded.length === 0) continue
+    const texts = textsOf(payload, numbers.length)
+    worded.forEach((f, i) => {
+      const value = texts[i] ?? null
+      ;(values[f] as Array<string | null>)[row] = value
+      if (value === null) (statuses[f] as Array<Status>)[row] = "NULL_VALUE"
+    })
   }
   return view.features.map((_, f): Served & { readonly events: Float64Array } => ({
     values: values[f] as Served["values"],
