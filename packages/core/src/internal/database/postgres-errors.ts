@@ -94,12 +94,13 @@ export const fromPostgres = (cause: unknown): DatabaseError => {
   if (cause instanceof DatabaseError) return cause
   const code = codeOf(cause)
   const isSqlState = /^[0-9A-Z]{5}$/.test(code) && cause instanceof Error && "severity" in cause
-  const fromMessage: Verdict = !isSilent(cause) && /timeout/i.test(messageOf(cause))
-    ? [
-        "Timeout",
-        "No PostgreSQL connection came free in time. Raise poolSize, or keep transactions short.",
-      ]
-    : gone
+  const fromMessage: Verdict =
+    !isSilent(cause) && /timeout/i.test(messageOf(cause))
+      ? [
+          "Timeout",
+          "No PostgreSQL connection came free in time. Raise poolSize, or keep transactions short.",
+        ]
+      : gone
   const [reason, advice] = isStalePlan(cause)
     ? stalePlan
     : isSqlState
