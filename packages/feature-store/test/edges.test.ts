@@ -133,7 +133,9 @@ describe("instants", () => {
   it("of created times may be marks far outside of all instants", () => {
     const events = 1000
     const time = Float64Array.from({ length: events }, (_, i) => ((i * 389) % events) * hour)
-    const created = time.map((t, i) => (i % 3 === 0 ? 2 ** 58 + 2 ** 40 : i % 3 === 1 ? -6.2e16 : t))
+    const created = time.map((t, i) =>
+      i % 3 === 0 ? 2 ** 58 + 2 ** 40 : i % 3 === 1 ? -6.2e16 : t,
+    )
     const index = EventIndex.make({ key: new Int32Array(events), keys: 1, event: time, created })
     const sweep = Sweep.start(
       Sweep.compile(index, [], [{ operation: "count", column: -1, window: 10 * hour }]),
@@ -187,7 +189,10 @@ it("survives a source of no rows, and a whole request of unknown keys", () =>
       )
       const none = yield* store.trainingFrame({ service: "s", labels: empty, timestamp: "t" })
       expect((yield* Dataset.table(none)).numRows).toBe(0)
-      const asked = yield* store.vectors({ service: "s", entities: { k: [null, "x", "__proto__"] } })
+      const asked = yield* store.vectors({
+        service: "s",
+        entities: { k: [null, "x", "__proto__"] },
+      })
       expect(asked.statuses).toEqual([["NOT_FOUND", "NOT_FOUND", "NOT_FOUND"]])
     }),
   ))

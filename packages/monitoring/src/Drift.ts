@@ -201,8 +201,7 @@ const compareCategorical = (
   const before = new Map(reference.values)
   // A side that dropped its rare categories does not know their counts: they are not zero.
   const names = [...new Set([...before.keys(), ...now.keys()])].filter(
-    (name) =>
-      (before.has(name) || reference.other === 0) && (now.has(name) || current.other === 0),
+    (name) => (before.has(name) || reference.other === 0) && (now.has(name) || current.other === 0),
   )
   const table = [categoryCounts(reference, before, names), categoryCounts(current, now, names)]
   const [a = [], b = []] = table

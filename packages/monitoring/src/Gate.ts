@@ -261,16 +261,12 @@ const make = (options: GateOptions) =>
         })
       }
       const features = [
-        ...new Set([
-          ...featureNames(ours),
-          ...(theirs === undefined ? [] : featureNames(theirs)),
-        ]),
+        ...new Set([...featureNames(ours), ...(theirs === undefined ? [] : featureNames(theirs))]),
       ]
       const lacks = lacking(dataset, [...features, label])
       if (lacks !== undefined) return yield* lacks
-      const shared = theirs === undefined
-          ? undefined
-          : yield* attempt(() => scoreOutput(theirs, undefined))
+      const shared =
+        theirs === undefined ? undefined : yield* attempt(() => scoreOutput(theirs, undefined))
       const output = ours.outputs.find((each) => each.name === shared)?.name
       const scores = (
         model: ModelRef.ModelRef,
@@ -305,8 +301,7 @@ const make = (options: GateOptions) =>
       const labels = whole(parts.labels)
       const minimum = options.minimumRows ?? 100
       const positives = labels.reduce((sum, value) => sum + value, 0)
-      const enough =
-        labels.length >= minimum && positives >= 2 && labels.length - positives >= 2
+      const enough = labels.length >= minimum && positives >= 2 && labels.length - positives >= 2
       const rows: Check = {
         name: "evaluation",
         passed: enough,

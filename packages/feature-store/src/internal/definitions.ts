@@ -201,8 +201,7 @@ export const make = (db: Database.Database["Service"]): Definitions => {
       else if (definition.kind === "view") {
         views.set(definition.name, definition)
         versions.set(`${definition.name}@${definition.version}`, definition)
-      }
-      else if (definition.kind === "request") requests.set(definition.name, definition)
+      } else if (definition.kind === "request") requests.set(definition.name, definition)
       else if (definition.kind === "source") sources.set(definition.name, definition)
     }
     return planned

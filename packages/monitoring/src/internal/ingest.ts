@@ -4,15 +4,15 @@
  *
  * @module
  */
-import { randomBytes } from "node:crypto"
 import { Database, Digest, PredictionSink, type PredictionEvent } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import { checkLabels, checkPredictions } from "./batch-check.ts"
 import type { Column } from "./column-state.ts"
-import { type Fingerprints, fingerprints, RecentIds } from "./fingerprint.ts"
+import { type Fingerprints, fingerprints } from "./fingerprint.ts"
 import { groupCommit } from "./group-commit.ts"
-import { concat, gather, pack, unpack } from "./pack.ts"
+import { type IngestOptions, makeModels, type ModelState } from "./model-states.ts"
+import { concat, gather, pack } from "./pack.ts"
 import type { Tables } from "./tables.ts"
 
 const SinkError = PredictionSink.PredictionSinkError
@@ -33,22 +33,6 @@ const count = (counter: typeof predictionCounter, model: string, rows: number) =
 
 /** Rows of one transaction, and so at most of one chunk (unless one call brings more). */
 const groupRows = 65_536
-
-/** Models whose ids are kept in memory; those used longest ago are dropped. */
-const maxStates = 1000
-
-/** How the writer remembers ids. */
-export interface IngestOptions {
-  /** Newest predictions of a model whose ids are recognised when they come again. */
-  readonly horizon: number
-}
-
-interface ModelState {
-  readonly salt: number
-  /** Last chunk whose ids are in `recent`. */
-  seq: number
-  readonly recent: RecentIds
-}
 
 interface Predictions {
   readonly rows: number
@@ -159,51 +143,7 @@ export const makeIngest = (
   options: IngestOptions,
 ): PredictionSink.PredictionSink["Service"] => {
   const build = db.build<Tables>()
-  const states = new Map<string, ModelState>()
-
-  /**
-   * The model's state, made before any transaction: what another one may still roll back, such as a
-   * new model's salt, is never relied on. The models used longest ago are forgotten, and learnt again
-   * when they are needed.
-   */
-  const ensureModel = Effect.fnUntraced(function* (model: string) {
-    const known = states.get(model)
-    if (known !== undefined) {
-      states.delete(model)
-      states.set(model, known)
-      return known
-    }
-    const find = db.first(
-      build.selectFrom("monitoring_model").select("salt").where("name", "=", model),
-    )
-    let row = yield* find
-    if (row === undefined) {
-      // 53 random bits: what a portable integer column holds.
-      const salt = Number(randomBytes(8).readBigUInt64LE() >> 11n)
-      yield* db.run(
-        build
-          .insertInto("monitoring_model")
-          .values({ name: model, salt, predictions: 0, labels: 0, label_kind: null })
-          .onConflict((conflict) => conflict.doNothing()),
-      )
-      row = yield* find
-    }
-    if (row === undefined) {
-      return yield* new SinkError({
-        reason: "Internal",
-        message: `model '${model}' was stored and is gone; was its row deleted?`,
-      })
-    }
-    const state: ModelState = { salt: row.salt, seq: 0, recent: new RecentIds(options.horizon) }
-    states.set(model, state)
-    if (states.size > maxStates) {
-      for (const oldest of states.keys()) {
-        states.delete(oldest)
-        break
-      }
-    }
-    return state
-  })
+  const models = makeModels(db, options)
 
   /** Takes the model's write lock and the next chunk number. */
   const nextSeq = Effect.fnUntraced(function* (model: string, column: "predictions" | "labels") {
@@ -223,54 +163,13 @@ export const makeIngest = (
     })
   })
 
-  /** Learns the ids of chunks that this process did not write, newest `horizon` of them. */
-  const catchUp = Effect.fnUntraced(function* (model: string, state: ModelState, to: number) {
-    if (state.seq >= to) return
-    const chunks = yield* db.all(
-      build
-        .selectFrom("monitoring_chunk")
-        .select(["seq", "rows"])
-        .where("model", "=", model)
-        .where("seq", ">", state.seq)
-        .where("seq", "<=", to)
-        .orderBy("seq", "desc"),
-    )
-    let from = to + 1
-    let rows = 0
-    for (const chunk of chunks) {
-      if (rows >= options.horizon) break
-      rows += chunk.rows
-      from = chunk.seq
-    }
-    for (let seq = from; seq <= to; seq += 16) {
-      const parts = yield* db.all(
-        build
-          .selectFrom("monitoring_chunk_data")
-          .select("data")
-          .where("model", "=", model)
-          .where("kind", "=", "score")
-          .where("seq", ">=", seq)
-          .where("seq", "<=", Math.min(to, seq + 15))
-          .orderBy("seq")
-          .orderBy("part"),
-      )
-      for (const { data } of parts) {
-        const columns = unpack(data, (name) => name === "k:a" || name === "k:b")
-        const a = columns.get("k:a") as Int32Array
-        const b = columns.get("k:b") as Int32Array
-        for (let i = 0; i < a.length; i++) state.recent.add(a[i] as number, b[i] as number)
-      }
-    }
-    state.seq = to
-  })
-
   const writeModel = Effect.fnUntraced(function* (
     model: string,
     state: ModelState,
     items: ReadonlyArray<Predictions>,
   ) {
     const { predictions: seq } = yield* nextSeq(model, "predictions")
-    yield* catchUp(model, state, seq - 1)
+    yield* models.catchUp(model, state, seq - 1)
     const layouts = new Map<string, Array<Kept>>()
     for (const { batch } of items) {
       const keys = fingerprints(batch.predictionIds, state.salt)
@@ -329,13 +228,13 @@ export const makeIngest = (
   ): Effect.Effect<void, SinkError> => {
     const groups = byModel(items)
     return Effect.forEach(groups, ([model, group]) =>
-      Effect.map(ensureModel(model), (state) => write(model, state, group)),
+      Effect.map(models.get(model), (state) => write(model, state, group)),
     ).pipe(
       Effect.flatMap((writes) => db.transaction(Effect.all(writes, { discard: true }))),
       Effect.catchDefect((defect) => Effect.fail(failed(defect))),
       Effect.mapError(failed),
       // What the memory of ids learnt was rolled back: forget it, and learn it again.
-      Effect.onError(() => Effect.sync(() => groups.forEach(([model]) => states.delete(model)))),
+      Effect.onError(() => Effect.sync(() => groups.forEach(([model]) => models.forget(model)))),
     )
   }
 

@@ -5,7 +5,15 @@
  */
 import * as Effect from "effect/Effect"
 import type { MonitoringError } from "../MonitoringError.ts"
-import { amount, attempt, binaryLabel, type Chunk, pickOutput, type Scan, type Selection } from "./scan.ts"
+import {
+  amount,
+  attempt,
+  binaryLabel,
+  type Chunk,
+  pickOutput,
+  type Scan,
+  type Selection,
+} from "./scan.ts"
 import { unpack } from "./pack.ts"
 
 /** A prediction with its truth. `loss` is log loss in nats, or the absolute error of a regression. */
