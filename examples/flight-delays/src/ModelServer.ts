@@ -16,7 +16,9 @@ export class ModelServer extends Context.Service<
 >()("example/ModelServer") {}
 
 /** Serves the Open Inference Protocol on loopback; callers need a token. */
-export const layer = (port: number): Layer.Layer<
+export const layer = (
+  port: number,
+): Layer.Layer<
   ModelServer,
   Auth.AuthError | Error,
   Serving.Serving | Auth.Auth | Monitoring.Monitoring

@@ -51,8 +51,11 @@ export const turn = Effect.fnUntraced(function* (
   plan: TurnPlan,
 ) {
   const { name, train, evaluate } = plan
-  const step = <A, E, R>(what: string, output: Schema.Codec<A, unknown>, work: Effect.Effect<A, E, R>) =>
-    context.step({ name: `${name}/${what}`, output, attempts: 2 }, work)
+  const step = <A, E, R>(
+    what: string,
+    output: Schema.Codec<A, unknown>,
+    work: Effect.Effect<A, E, R>,
+  ) => context.step({ name: `${name}/${what}`, output, attempts: 2 }, work)
 
   yield* step(
     "training-frame",

@@ -23,7 +23,10 @@ const program = (options: Options.Options, resumed: () => number) =>
       yield* orchestrator.work({
         kind: "retrain",
         workflow: Loop.retrain,
-        start: (event) => ({ key: event.key, input: { at: windowEnd(event.payload), rows: options.rows } }),
+        start: (event) => ({
+          key: event.key,
+          input: { at: windowEnd(event.payload), rows: options.rows },
+        }),
       })
       const result = yield* orchestrator.execute(flightDelays, {
         key: `rows-${options.rows}`,
@@ -76,13 +79,20 @@ const main = async (): Promise<number> => {
       onStep: (event) => {
         if (event.state === "replayed") replayed += 1
         if (event.state === "failed") {
-          process.stderr.write(`step ${event.step} failed (attempt ${event.attempt}): ${event.message}\n`)
+          process.stderr.write(
+            `step ${event.step} failed (attempt ${event.attempt}): ${event.message}\n`,
+          )
         }
       },
     }),
     Progress.terminal(),
   )
-  const fiber = Effect.runFork(Effect.provide(program(options, () => replayed), layer))
+  const fiber = Effect.runFork(
+    Effect.provide(
+      program(options, () => replayed),
+      layer,
+    ),
+  )
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.once(signal, () => {
       process.stderr.write(`\n${signal}: stopping; start again to continue from here\n`)

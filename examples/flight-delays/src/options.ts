@@ -2,9 +2,15 @@ import * as Schema from "effect/Schema"
 import { parseArgs } from "node:util"
 
 const Options = Schema.Struct({
-  rows: Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum: 20_000, maximum: 3_000_000 })),
+  rows: Schema.FiniteFromString.check(
+    Schema.isInt(),
+    Schema.isBetween({ minimum: 20_000, maximum: 3_000_000 }),
+  ),
   directory: Schema.NonEmptyString,
-  port: Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum: 0, maximum: 65535 })),
+  port: Schema.FiniteFromString.check(
+    Schema.isInt(),
+    Schema.isBetween({ minimum: 0, maximum: 65535 }),
+  ),
   fresh: Schema.Boolean,
 })
 

@@ -75,9 +75,12 @@ const farFromRoute = LabelingFunction.make({
 
 /** Cheap and noisy on their own; the label model weighs them against each other. */
 export const rules: ReadonlyArray<LabelingFunction.LabelingFunction> = [
-  rule("faster_than_sound", "would have flown faster than sound to arrive so early", (delay, distance) =>
-    // 1.24 miles in half a minute of the flight that is left after taxiing.
-    delay < 0 && minutesInFlight(distance) + delay < distance / 12 ? implausible : abstain,
+  rule(
+    "faster_than_sound",
+    "would have flown faster than sound to arrive so early",
+    (delay, distance) =>
+      // 1.24 miles in half a minute of the flight that is left after taxiing.
+      delay < 0 && minutesInFlight(distance) + delay < distance / 12 ? implausible : abstain,
   ),
   rule("hours_early", "more than an hour and a half early", (delay) =>
     delay < -90 ? implausible : abstain,

@@ -21,7 +21,12 @@ const render = async (spec: Omit<vegaLite.TopLevelSpec, "data">, values: Readonl
 /** Lines of a measure over time, one per series. */
 export const lines = (
   values: ReadonlyArray<Row>,
-  names: { readonly x: string; readonly y: string; readonly series: string; readonly title: string },
+  names: {
+    readonly x: string
+    readonly y: string
+    readonly series: string
+    readonly title: string
+  },
 ): Promise<string> =>
   render(
     {
@@ -40,7 +45,12 @@ export const lines = (
 /** Horizontal bars, longest first. */
 export const bars = (
   values: ReadonlyArray<Row>,
-  names: { readonly x: string; readonly y: string; readonly series: string; readonly title: string },
+  names: {
+    readonly x: string
+    readonly y: string
+    readonly series: string
+    readonly title: string
+  },
 ): Promise<string> =>
   render(
     {

@@ -78,10 +78,23 @@ export const html = async (result: Result, summary: Summary): Promise<string> =>
     `<dl>${[
       ["Flights read", count(summary.rows_read)],
       ["Dropped as implausible", count(summary.rows_dropped)],
-      ["Scored over HTTP", `${count(summary.rows_scored)} rows, ${summary.requests_per_s} requests/s, p50 ${summary.p50_ms} ms, p99 ${summary.p99_ms} ms`],
+      [
+        "Scored over HTTP",
+        `${count(summary.rows_scored)} rows, ${summary.requests_per_s} requests/s, p50 ${summary.p50_ms} ms, p99 ${summary.p99_ms} ms`,
+      ],
       ["Trigger", summary.trigger ?? "none"],
-      ["Challenger", summary.challenger_promoted === null ? "none" : summary.challenger_promoted ? "promoted" : "refused"],
-      ["This run", `${summary.wall_s} s, ${count(summary.peak_rss_mb)} MB at most, ${summary.steps_resumed} steps resumed`],
+      [
+        "Challenger",
+        summary.challenger_promoted === null
+          ? "none"
+          : summary.challenger_promoted
+            ? "promoted"
+            : "refused",
+      ],
+      [
+        "This run",
+        `${summary.wall_s} s, ${count(summary.peak_rss_mb)} MB at most, ${summary.steps_resumed} steps resumed`,
+      ],
     ]
       .map(([name, value]) => `<dt>${escape(name)}</dt><dd>${escape(value)}</dd>`)
       .join("")}</dl>`,
@@ -91,13 +104,22 @@ export const html = async (result: Result, summary: Summary): Promise<string> =>
       chart.auc,
       table(
         ["model", "version", "month", "AUC", "seen in training"],
-        result.auc.map((row) => [row.model, row.version, row.month, row.auc.toFixed(4), row.inSample ? "yes" : "no"]),
+        result.auc.map((row) => [
+          row.model,
+          row.version,
+          row.month,
+          row.auc.toFixed(4),
+          row.inSample ? "yes" : "no",
+        ]),
       ),
     ),
     section(
       "Decisions of the gate",
       "A challenger becomes champion only if it wins on data neither model has seen.",
-      table(["turn", "check", "result", "why"], [...decision("first turn", result.first), ...turns]),
+      table(
+        ["turn", "check", "result", "why"],
+        [...decision("first turn", result.first), ...turns],
+      ),
     ),
     section(
       "Live performance",
@@ -118,7 +140,9 @@ export const html = async (result: Result, summary: Summary): Promise<string> =>
           Timestamp.toIso(miss.time),
           percent(miss.probability),
           miss.late ? "late" : "on time",
-          miss.reasons.map(({ column, value }) => `${column} ${value > 0 ? "+" : ""}${value.toFixed(2)}`).join(", "),
+          miss.reasons
+            .map(({ column, value }) => `${column} ${value > 0 ? "+" : ""}${value.toFixed(2)}`)
+            .join(", "),
         ]),
       ),
     ),

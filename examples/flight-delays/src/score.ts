@@ -177,9 +177,7 @@ export const span = Effect.fnUntraced(function* (
     const first = lowerBound(byCreated.length, at, from)
     const last = lowerBound(byCreated.length, at, to)
     // Flights that departed before scoring began were never predicted.
-    const arrived = byCreated
-      .slice(first, last)
-      .filter((row) => (time[row] as number) >= since)
+    const arrived = byCreated.slice(first, last).filter((row) => (time[row] as number) >= since)
     if (arrived.length === 0) return
     yield* sink.labels({
       model: modelName,
@@ -200,11 +198,10 @@ export const span = Effect.fnUntraced(function* (
     const batches: Array<number> = []
     for (let row = first; row < last; row += batchRows) batches.push(row)
     const started = performance.now()
-    yield* Effect.forEach(
-      batches,
-      (row) => scoreBatch(row, Math.min(row + batchRows, last)),
-      { concurrency, discard: true },
-    )
+    yield* Effect.forEach(batches, (row) => scoreBatch(row, Math.min(row + batchRows, last)), {
+      concurrency,
+      discard: true,
+    })
     seconds += (performance.now() - started) / 1000
     yield* sendLabels(from, to)
   }

@@ -91,8 +91,13 @@ export const text = (result: Result, summary: Summary): string => {
     `AUC          ${months.map((month) => month.padEnd(9)).join("")} (* seen in training)`,
     ...["champion", "challenger"]
       .filter((model) => result.auc.some((row) => row.model === model))
-      .map((model) => `${model.padEnd(13)}${months.map((month) => aucOf(model, month).padEnd(9)).join("")}`),
-    `Drifted      ${Object.entries(summary.drift).map(([month, share]) => `${month} ${percent(share, 0)}`).join(", ")} of the features`,
+      .map(
+        (model) =>
+          `${model.padEnd(13)}${months.map((month) => aucOf(model, month).padEnd(9)).join("")}`,
+      ),
+    `Drifted      ${Object.entries(summary.drift)
+      .map(([month, share]) => `${month} ${percent(share, 0)}`)
+      .join(", ")} of the features`,
     `Serving      ${count(summary.rows_scored)} rows scored, ${summary.requests_per_s} requests/s, ${count(summary.rows_per_s)} rows/s, p50 ${summary.p50_ms} ms, p99 ${summary.p99_ms} ms`,
     `This run     ${summary.wall_s} s, ${count(summary.peak_rss_mb)} MB at most, ${summary.steps_resumed} steps resumed`,
     "",

@@ -19,7 +19,10 @@ export const Trained = Schema.Struct({
   trainer: Schema.String,
   runId: Schema.String,
   auc: Schema.Number,
-  params: Schema.Record(Schema.String, Schema.Union([Schema.String, Schema.Number, Schema.Boolean])),
+  params: Schema.Record(
+    Schema.String,
+    Schema.Union([Schema.String, Schema.Number, Schema.Boolean]),
+  ),
   directory: Schema.String,
   trials: Schema.Number,
 })
@@ -72,7 +75,8 @@ export interface Job {
   readonly onProgress: (done: number, total: number, note: string) => void
 }
 
-const progress = (job: Job): Parameters<Training.Training["Service"]["search"]>[0]["onProgress"] =>
+const progress =
+  (job: Job): Parameters<Training.Training["Service"]["search"]>[0]["onProgress"] =>
   ({ trial, trials, step, steps, metrics }) =>
     job.onProgress(
       trial * steps + step,

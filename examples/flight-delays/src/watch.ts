@@ -41,15 +41,13 @@ export const weeks = Effect.gen(function* () {
     by: "week",
     metrics: ["auc", "log_loss"],
   })
-  return rows.map(
-    (row): typeof Week.Type => ({
-      from: row.window.from,
-      predictions: row.predictions,
-      coverage: row.coverage,
-      auc: row.metrics.auc ?? null,
-      logLoss: row.metrics.log_loss ?? null,
-    }),
-  )
+  return rows.map((row): typeof Week.Type => ({
+    from: row.window.from,
+    predictions: row.predictions,
+    coverage: row.coverage,
+    auc: row.metrics.auc ?? null,
+    logLoss: row.metrics.log_loss ?? null,
+  }))
 })
 
 /** Drift of the served features by month, against what the champion learned from. */
@@ -57,14 +55,12 @@ export const drift = Effect.gen(function* () {
   const monitoring = yield* Monitoring.Monitoring
   const months = yield* monitoring.drift({ model: modelName, by: "month", to: date(7) })
   return months.flatMap(({ window, report }) =>
-    report.columns.map(
-      (column): typeof FeatureDrift.Type => ({
-        month: Timestamp.toIso(window.from).slice(0, 7),
-        feature: column.column,
-        psi: column.psi ?? 0,
-        drifted: column.drifted,
-      }),
-    ),
+    report.columns.map((column): typeof FeatureDrift.Type => ({
+      month: Timestamp.toIso(window.from).slice(0, 7),
+      feature: column.column,
+      psi: column.psi ?? 0,
+      drifted: column.drifted,
+    })),
   )
 })
 
@@ -93,13 +89,11 @@ export const misses = Effect.fnUntraced(function* (version: number, frame: strin
     // Which branches are usual is learned from rows the model was trained on.
     background: yield* part(frame, trained, 2000),
   })
-  return worst.map(
-    (miss, i): typeof Miss.Type => ({
-      predictionId: miss.predictionId,
-      time: miss.time,
-      probability: Number(miss.outputs["probability"]),
-      late: miss.label === 1,
-      reasons: Explanation.top(explanation, i, 4).map(({ column, value }) => ({ column, value })),
-    }),
-  )
+  return worst.map((miss, i): typeof Miss.Type => ({
+    predictionId: miss.predictionId,
+    time: miss.time,
+    probability: Number(miss.outputs["probability"]),
+    late: miss.label === 1,
+    reasons: Explanation.top(explanation, i, 4).map(({ column, value }) => ({ column, value })),
+  }))
 })

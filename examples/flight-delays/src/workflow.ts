@@ -89,7 +89,7 @@ export const flightDelays = Workflow.make({
       )
       const misses = yield* step(
         { name: "misses", output: Schema.Array(Miss) },
-        Show.task("explain the worst misses", () => 
+        Show.task("explain the worst misses", () =>
           Watch.misses(first.version, `${Loop.firstTurn.name}-train`, Loop.firstTurn.train),
         ),
       )

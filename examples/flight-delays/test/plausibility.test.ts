@@ -44,7 +44,10 @@ describe("options", () => {
   it.each([["--rows", "12"], ["--rows", "many"], ["--port", "70000"], ["--nonsense"]])(
     "refuse %s %s with a message",
     (...args) => {
-      const read = Options.read(args.filter((arg) => arg !== undefined), {})
+      const read = Options.read(
+        args.filter((arg) => arg !== undefined),
+        {},
+      )
       expect(read).toHaveProperty("error")
     },
   )

@@ -31,35 +31,39 @@ const summaryOf = (directory: string): Summary =>
   JSON.parse(readFileSync(join(directory, "summary.json"), "utf8"))
 
 describe("kill -9 and start again", () => {
-  it("goes on where it was, redoes nothing, and ends with the same models", { timeout: 600_000 }, async () => {
-    const whole = join(folder, "whole")
-    const clean = await run(whole)
-    expect(clean.code, clean.output).toBe(0)
-    const expected = summaryOf(whole)
-    expect(expected.steps_resumed).toBe(0)
-    expect(expected.rows_read).toBe(30_000)
+  it(
+    "goes on where it was, redoes nothing, and ends with the same models",
+    { timeout: 600_000 },
+    async () => {
+      const whole = join(folder, "whole")
+      const clean = await run(whole)
+      expect(clean.code, clean.output).toBe(0)
+      const expected = summaryOf(whole)
+      expect(expected.steps_resumed).toBe(0)
+      expect(expected.rows_read).toBe(30_000)
 
-    const torn = join(folder, "torn")
-    const points = [
-      "take flights into the feature store",
-      "search and train gradient-boosted trees",
-      "score 2001-05-14",
-      "measure drift",
-    ]
-    for (const point of points) {
-      const killed = await run(torn, point)
-      expect(killed.code, killed.output).toBeNull()
-    }
-    const last = await run(torn)
-    expect(last.code, last.output).toBe(0)
-    const summary = summaryOf(torn)
-    expect(summary.steps_resumed).toBeGreaterThan(10)
-    expect(summary.auc).toEqual(expected.auc)
-    expect(summary.rows_scored).toBe(expected.rows_scored)
-    // Finished work is not done again: the last life neither cleans nor trains nor scores.
-    expect(last.output).not.toContain("read flights")
-    expect(last.output).not.toContain("search and train")
-    expect(last.output).not.toContain("over HTTP")
-    expect(readFileSync(join(torn, "report.html"), "utf8")).toContain("<svg")
-  })
+      const torn = join(folder, "torn")
+      const points = [
+        "take flights into the feature store",
+        "search and train gradient-boosted trees",
+        "score 2001-05-14",
+        "measure drift",
+      ]
+      for (const point of points) {
+        const killed = await run(torn, point)
+        expect(killed.code, killed.output).toBeNull()
+      }
+      const last = await run(torn)
+      expect(last.code, last.output).toBe(0)
+      const summary = summaryOf(torn)
+      expect(summary.steps_resumed).toBeGreaterThan(10)
+      expect(summary.auc).toEqual(expected.auc)
+      expect(summary.rows_scored).toBe(expected.rows_scored)
+      // Finished work is not done again: the last life neither cleans nor trains nor scores.
+      expect(last.output).not.toContain("read flights")
+      expect(last.output).not.toContain("search and train")
+      expect(last.output).not.toContain("over HTTP")
+      expect(readFileSync(join(torn, "report.html"), "utf8")).toContain("<svg")
+    },
+  )
 })
