@@ -154,8 +154,8 @@ export class Monitoring extends Context.Service<
 /** How the service works. */
 export interface MonitoringOptions {
   /**
-   * Newest predictions of a model whose ids are recognised when sent again; default 20 million.
-   * About 15 bytes of memory for each that there is.
+   * Newest predictions of a model whose ids are recognised when sent again, at least the newest half
+   * of them always; default 20 million. Takes 15 to 30 bytes of memory for each that there is.
    */
   readonly horizon?: number
 }

@@ -105,7 +105,7 @@ export class FingerprintTable {
 
 /**
  * Remembers the newest ids, between `horizon / 2` and `horizon` of them, in two generations; that
- * bounds its memory to about 15 bytes an id.
+ * bounds its memory to 15 to 30 bytes an id.
  */
 export class RecentIds {
   readonly #half: number
