@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import type * as ManagedRuntime from "effect/ManagedRuntime"
 import type { FastifyInstance } from "fastify"
 import { FeatureStore } from "./FeatureStore.ts"
+import { FeatureStoreError } from "./FeatureStoreError.ts"
 import { fromCause, invalid } from "./internal/failures.ts"
 import * as Feast from "./internal/feast.ts"
 
@@ -19,6 +20,9 @@ export interface PluginOptions {
   /** Project whose scopes callers need; default: a scope on any project. */
   readonly project?: string
 }
+
+/** Values of one answer; a short request may ask for very many. */
+const mostCells = 2_000_000
 
 const json = { headers: { "content-type": "application/json; charset=utf-8" } }
 
@@ -83,6 +87,15 @@ export const plugin = async (
         const store = yield* FeatureStore
         const selection = yield* select(body)
         const { entities } = body
+        const rows = Math.max(0, ...Object.values(entities).map((column) => column.length))
+        const cells = rows * selection.service.features.length
+        if (cells > mostCells) {
+          return yield* new FeatureStoreError({
+            reason: "TooLarge",
+            field: "entities",
+            message: `${rows} rows of ${selection.service.features.length} features are ${cells} values, at most ${mostCells} are served at once; ask in parts`,
+          })
+        }
         const vectors = yield* store.vectors({ service: selection.service, entities })
         return HttpKit.reply(Feast.answer(selection, entities, vectors), json)
       }),

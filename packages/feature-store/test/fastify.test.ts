@@ -170,3 +170,12 @@ it("writes infinities as protobuf does, so that the answer stays JSON", async ()
   expect(status).toBe(200)
   expect(body).toMatchObject({ results: [{}, { values: ["Infinity", 0.5, null] }] })
 })
+
+it("refuses a short request for very many values", async () => {
+  const answer = await post("/get-online-features", {
+    feature_service: "flight_risk",
+    entities: { tail: new Array(200_000).fill(0) },
+  })
+  expect(answer.status).toBe(413)
+  expect(answer.body).toMatch(/at most 2000000/)
+})
