@@ -246,6 +246,9 @@ const keyOf = (tag: string): string => {
 const offsetTag = (file: string): string =>
   `ashlar.tensorboard.${createHash("sha256").update(path.basename(file)).digest("hex").slice(0, 16)}`
 
+/** The tag that keeps the failure that the files tell of. */
+const endTag = "ashlar.tensorboard.end"
+
 const isEnded = (run: RunTracker.Run): boolean =>
   run.status !== "RUNNING" && run.status !== "SCHEDULED"
 
@@ -274,14 +277,17 @@ export const importRun = Effect.fnUntraced(function* (
   if (isEnded(started)) return { run: started, points: 0, renamed: {} }
   const renamed = new Map<string, string>()
   let points = 0
-  let failed = false
+  // The end may have been read by an earlier import that left the run open.
+  let failed = started.tags[endTag] === "FAILURE"
   for (const file of files) {
     const tag = offsetTag(file)
     const from = Number(started.tags[tag] ?? 0)
     let metrics: Array<RunTracker.Metric> = []
     let params: Record<string, string | number | boolean> = {}
     const flush = Effect.fnUntraced(function* (end: number) {
-      yield* tracker.log(started.runId, { metrics, params, tags: { [tag]: String(end) } })
+      const status = failed ? { [endTag]: "FAILURE" } : {}
+      const tags = { [tag]: String(end), ...status }
+      yield* tracker.log(started.runId, { metrics, params, tags })
       points += metrics.length
       metrics = []
       params = {}

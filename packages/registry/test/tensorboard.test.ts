@@ -177,6 +177,20 @@ describe("runs", () => {
     }
   })
 
+  it("keep a failure that an earlier import read", async () => {
+    const directory = join(folder, "failure")
+    await Effect.runPromise(
+      Effect.scoped(Effect.flatMap(TensorBoard.make(directory), (writer) => writer.end("FAILURE"))),
+    )
+    const tracker = await runtime.runPromise(RunTracker.RunTracker)
+    const importing = (finish: boolean) =>
+      Effect.runPromise(
+        TensorBoard.importRun(directory, tracker, { experiment: "imports", finish }),
+      )
+    expect((await importing(false)).run.status).toBe("RUNNING")
+    expect((await importing(true)).run.status).toBe("FAILED")
+  })
+
   it("take hyper-parameters as parameters; a directory without events is refused", async () => {
     const directory = join(folder, "hparams")
     cpSync(real, directory, { recursive: true })
