@@ -59,7 +59,7 @@ const loadDriver: Effect.Effect<
 const silenceMs = 5000
 
 const poolConfig = (options: PostgresOptions): Pg.PoolConfig => {
-  const { url, host, port, user, password, database, schema, statementTimeoutMs = 60_000 } = options
+  const { url, host, port, user, password, database, schema } = options
   return {
     ...(url === undefined
       ? {}
@@ -71,9 +71,7 @@ const poolConfig = (options: PostgresOptions): Pg.PoolConfig => {
     ...(database === undefined ? {} : { database }),
     ...(schema === undefined ? {} : { options: `-c search_path=${schema}` }),
     max: options.poolSize ?? 10,
-    statement_timeout: statementTimeoutMs,
-    // The server ends a slow statement itself; a server that no packet reaches any more does not.
-    ...(statementTimeoutMs > 0 ? { query_timeout: statementTimeoutMs + silenceMs } : {}),
+    statement_timeout: options.statementTimeoutMs ?? 60_000,
     connectionTimeoutMillis: options.connectTimeoutMs ?? 10_000,
     keepAlive: true,
     allowExitOnIdle: true,
@@ -128,12 +126,13 @@ export const make: (
       }),
       (opened) => Effect.promise(() => opened.end()),
     )
+    const { statementTimeoutMs = 60_000 } = options
     const build = postgresBuilder()
     const db = makeDatabase({
       dialect: "postgres",
       build,
       rowsPerInsert: (columns) => Math.max(1, Math.min(1000, Math.floor(65_535 / columns))),
-      ...connect(pool),
+      ...connect(pool, statementTimeoutMs > 0 ? statementTimeoutMs + silenceMs : 0),
     })
     const { schema } = options
     if (schema === undefined) yield* db.run(sql`select 1`)

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto"
+import { Socket } from "node:net"
 import type * as Pg from "pg"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
@@ -6,7 +7,7 @@ import { DatabaseError } from "../../Database.ts"
 import { doomed, over, unsafeInteger } from "./errors.ts"
 import type { Driver } from "./make.ts"
 import { bind } from "./parameters.ts"
-import { fromPostgres, isSilent, isStalePlan } from "./postgres-errors.ts"
+import { fromPostgres, isStalePlan } from "./postgres-errors.ts"
 import { reference, Transaction, transactions } from "./Transaction.ts"
 
 type Row = Record<string, unknown>
@@ -56,19 +57,40 @@ const query = (
 ): Effect.Effect<Pg.QueryResult<Row>, unknown> =>
   Effect.callback((resume) => {
     target.query<Row>(statement, (cause: Error | undefined, result: Pg.QueryResult<Row>) => {
-      // A silent server's answer is still to come: nothing else can be sent on this connection.
-      if (!isSilent(cause)) settled?.()
+      settled?.()
       resume(cause ? Effect.fail(cause) : Effect.succeed(result))
     })
   })
 
-/** Statements and transactions on a pool. */
-export const connect = (pool: Pg.Pool): Omit<Driver, "dialect" | "build" | "rowsPerInsert"> => {
+/**
+ * The server ends a slow statement itself; one that no packet reaches any more does not. A timer of
+ * the socket's own costs a statement nothing, where one for each query would.
+ */
+const cutWhenSilent = (client: Pg.PoolClient, silentMs: number): void => {
+  const connection: unknown = Reflect.get(client, "connection")
+  const stream: unknown =
+    typeof connection === "object" && connection !== null
+      ? Reflect.get(connection, "stream")
+      : undefined
+  if (!(stream instanceof Socket)) return
+  stream.setTimeout(silentMs, () => {
+    if (Reflect.get(client, "_activeQuery") != null) {
+      stream.destroy(new Error(`the server has not answered for ${silentMs} ms`))
+    }
+  })
+}
+
+/** Statements and transactions on a pool; a server silent for longer than `silentMs` is gone, 0 for never. */
+export const connect = (
+  pool: Pg.Pool,
+  silentMs: number,
+): Omit<Driver, "dialect" | "build" | "rowsPerInsert"> => {
   const current = reference<Connection>()
   let generation = 0
 
   // An idle connection that dies is dropped by the pool; without a listener Node would exit.
   pool.on("error", () => {})
+  if (silentMs > 0) pool.on("connect", (client) => cutWhenSilent(client, silentMs))
 
   const inTransaction = (
     transaction: Transaction<Connection>,

@@ -16,10 +16,6 @@ const messageOf = (cause: unknown): string =>
 export const isStalePlan = (cause: unknown): boolean =>
   codeOf(cause) === "0A000" && messageOf(cause).includes("cached plan")
 
-/** The driver gave up waiting for an answer: the server or the way to it is gone. */
-export const isSilent = (cause: unknown): boolean =>
-  cause instanceof Error && cause.message === "Query read timeout"
-
 type Verdict = readonly [reason: DatabaseError["reason"], advice: string]
 
 const clash: Verdict = ["Conflict", "A concurrent transaction won. Run the transaction again."]
@@ -94,13 +90,12 @@ export const fromPostgres = (cause: unknown): DatabaseError => {
   if (cause instanceof DatabaseError) return cause
   const code = codeOf(cause)
   const isSqlState = /^[0-9A-Z]{5}$/.test(code) && cause instanceof Error && "severity" in cause
-  const fromMessage: Verdict =
-    !isSilent(cause) && /timeout/i.test(messageOf(cause))
-      ? [
-          "Timeout",
-          "No PostgreSQL connection came free in time. Raise poolSize, or keep transactions short.",
-        ]
-      : gone
+  const fromMessage: Verdict = /timeout/i.test(messageOf(cause))
+    ? [
+        "Timeout",
+        "No PostgreSQL connection came free in time. Raise poolSize, or keep transactions short.",
+      ]
+    : gone
   const [reason, advice] = isStalePlan(cause)
     ? stalePlan
     : isSqlState
