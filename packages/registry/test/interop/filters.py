@@ -70,7 +70,8 @@ def ordered(entity, text):
         else:
             utils = SearchModelVersionUtils
             kind, key, ascending = utils.parse_order_by_for_search_model_versions(text)
-        if entity != "runs" and kind != "attribute":
+        # The stores refuse these when they sort.
+        if kind == "dataset" or (entity != "runs" and kind != "attribute"):
             raise ValueError(f"Invalid order_by entity: {kind}")
         return [kind, SearchUtils.translate_key_alias(key), "asc" if ascending else "desc"]
     except Exception as error:
