@@ -18,9 +18,10 @@ import { format, lint, types } from "./check/tools.ts"
 import { root } from "./workspace.ts"
 
 const steps: ReadonlyArray<Step> = [
+  // First, because the type-aware rules of the next step read the declarations it builds.
+  types,
   lint,
   format,
-  types,
   edges,
   cycles,
   peers,

@@ -96,7 +96,8 @@ export const numpyName: Readonly<Record<DataType, string>> = {
   BYTES: "str",
 }
 
-const arrays = {
+/** The typed array that holds each datatype; text has none. */
+export const arrayOf = {
   BOOL: Uint8Array,
   UINT8: Uint8Array,
   UINT16: Uint16Array,
@@ -113,7 +114,7 @@ const arrays = {
 
 /** True when the data is the array that holds the datatype. */
 export const holds = (datatype: DataType, data: TensorData): boolean =>
-  datatype === "BYTES" ? Array.isArray(data) : data instanceof arrays[datatype]
+  datatype === "BYTES" ? Array.isArray(data) : data instanceof arrayOf[datatype]
 
 /** Elements of a tensor of the shape; 1 for a scalar. */
 export const sizeOf = (shape: ReadonlyArray<number>): number =>
@@ -213,7 +214,7 @@ export const fromValues = (
       const whole = wholeNumber(datatype, byteSize[datatype] * 8, datatype.startsWith("I"))
       if (datatype === "INT64") return BigInt64Array.from(values, whole)
       if (datatype === "UINT64") return BigUint64Array.from(values, whole)
-      const out = new arrays[datatype](values.length)
+      const out = new arrayOf[datatype](values.length)
       values.forEach((value, i) => {
         out[i] = Number(whole(value, i))
       })

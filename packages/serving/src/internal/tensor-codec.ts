@@ -8,21 +8,6 @@ interface Header {
 /** Most elements of one tensor: about a gigabyte of float32. */
 const maxElements = 2 ** 28
 
-const arrays = {
-  BOOL: Uint8Array,
-  UINT8: Uint8Array,
-  UINT16: Uint16Array,
-  UINT32: Uint32Array,
-  UINT64: BigUint64Array,
-  INT8: Int8Array,
-  INT16: Int16Array,
-  INT32: Int32Array,
-  INT64: BigInt64Array,
-  FP16: Uint16Array,
-  FP32: Float32Array,
-  FP64: Float64Array,
-} as const
-
 /** Smallest and largest whole number of a type. */
 const ranges: Partial<Record<DataType.DataType, readonly [number, number]>> = {
   UINT8: [0, 255],
@@ -94,13 +79,13 @@ export const fromJson = (input: Header & { readonly data?: unknown }): DataType.
   }
   if (datatype === "FP16") throw new TypeError("FP16 travels as binary data only")
   if (datatype === "INT64" || datatype === "UINT64") {
-    const data = new arrays[datatype](count)
+    const data = new DataType.arrayOf[datatype](count)
     flat.forEach((value, i) => {
       data[i] = toBigInt(value, i, datatype === "UINT64")
     })
     return { datatype, shape, data }
   }
-  const data = new arrays[datatype](count)
+  const data = new DataType.arrayOf[datatype](count)
   const range = ranges[datatype]
   flat.forEach((value, i) => {
     if (datatype === "BOOL") {
@@ -133,7 +118,7 @@ export const fromBytes = ({ datatype, shape }: Header, bytes: Uint8Array): DataT
   }
   // A copy is aligned, and does not keep the whole request alive.
   const copy = new Uint8Array(bytes).buffer
-  return { datatype, shape, data: new arrays[datatype](copy) }
+  return { datatype, shape, data: new DataType.arrayOf[datatype](copy) }
 }
 
 const readStrings = (bytes: Uint8Array, count: number): Array<Uint8Array> => {
