@@ -244,7 +244,8 @@ const make = (folder: Folder.Folder): BlobStore["Service"] => {
             const upload = await Upload.find(folder, Input.key(key), Input.uploadId(uploadId))
             await Upload.concatenate(upload.directory, listed, writer)
             const info = await commit(folder, writer, key, { contentType: upload.contentType })
-            await Upload.drop(upload.directory)
+            // The blob is there; what is left of the upload goes when it is old.
+            await Upload.drop(upload.directory).catch(() => undefined)
             return info
           }),
         ),

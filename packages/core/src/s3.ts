@@ -141,8 +141,11 @@ const make = (
       ...(contentType === undefined ? {} : { contentType }),
     })
     const parts = inParts(content, partBytes)
+    let abort = (): void => undefined
     try {
       const first = await parts.next()
+      // Interrupted while the content was awaited: nothing may be stored any more.
+      signal.throwIfAborted()
       const body = first.value ?? new Uint8Array(0)
       count.add(body)
       if (body.length < partBytes) {
@@ -170,7 +173,8 @@ const make = (
         partSize: partBytes,
         params: { ...request, Metadata, Body: Readable.from(rest(), { objectMode: true }) },
       })
-      signal.addEventListener("abort", () => void upload.abort(), { once: true })
+      abort = () => void upload.abort()
+      signal.addEventListener("abort", abort, { once: true })
       await upload.done()
       const sealed = result ?? finish()
       if (expected === undefined) {
@@ -187,6 +191,7 @@ const make = (
         ? Failures.alreadyExists(key)
         : cause
     } finally {
+      signal.removeEventListener("abort", abort)
       await parts.return(undefined)
     }
   }

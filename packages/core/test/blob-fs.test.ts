@@ -224,3 +224,11 @@ describe("options", () => {
     expect((await open({ directory: file })).code).toBe("BlobStoreError.Unavailable")
   })
 })
+
+describe("a named pipe inside the store", () => {
+  it("is told as damage, without waiting for a writer", async () => {
+    await run((blobs) => blobs.list(""))
+    execFileSync("mkfifo", [join(directory, "blobs", "@key")])
+    expect(await codeOf((blobs) => blobs.head("key"))).toBe("BlobStoreError.Corrupt")
+  })
+})

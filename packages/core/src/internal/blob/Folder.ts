@@ -29,6 +29,9 @@ export interface Folder {
   readonly remove: (key: string) => Promise<void>
 }
 
+// Following no link; a named pipe in the store must not hold a thread until somebody writes to it.
+const readFlags = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)
+
 const syncDirectory = async (path: string): Promise<void> => {
   // Windows cannot open directories; its renames are journalled.
   if (process.platform === "win32") return
@@ -117,7 +120,7 @@ export const make = async (options: {
       const path = fileOf(key)
       try {
         await checkParent(key, path)
-        return await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0))
+        return await open(path, readFlags)
       } catch (cause) {
         if (isCode(cause, "ENOENT", "ENOTDIR", "ELOOP")) throw notFound(key)
         throw wrap(cause)

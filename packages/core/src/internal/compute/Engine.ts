@@ -77,6 +77,9 @@ const backoff = (job: JobSpec, attempt: number): number => {
   return Math.min(backoffMs * 2 ** (attempt - 1), maxBackoffMs)
 }
 
+/** The longest pause between two tries to save a final status. */
+const maxSaveMs = 60_000
+
 const pause = (millis: number, signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
     const done = () => {
@@ -96,12 +99,20 @@ export const make = (cpus: number, backend: Backend): Engine => {
   /** Attempts being started: whoever takes the jobs over must not find one half made. */
   const starting = new Set<Promise<Running>>()
   let isClosed = false
+  const closing = new AbortController()
 
   const identity = ({ status }: Entry) => ({
     id: status.id,
     name: status.name,
     submitted: status.submitted,
   })
+
+  /** False when it failed: a status that is not stored must not change the course of a job. */
+  const save = (status: JobStatus): Promise<boolean> =>
+    backend.save(status).then(
+      () => true,
+      () => false,
+    )
 
   const finish = async (entry: Entry, outcome: Outcome): Promise<void> => {
     const { started, pid, attempt } = entry.status
@@ -113,9 +124,15 @@ export const make = (cpus: number, backend: Backend): Engine => {
       ...outcome,
     }
     entry.status = status
-    await backend.save(status)
-    entries.delete(status.id)
-    for (const waiter of entry.waiters) waiter.resolve(status)
+    for (let tries = 1; ; tries++) {
+      const isSaved = await save(status)
+      if (isSaved) entries.delete(status.id)
+      for (const waiter of entry.waiters) waiter.resolve(status)
+      if (isSaved) return
+      // A full disk may be freed; until then the status is told from memory.
+      await pause(Math.min(250 * 2 ** (tries - 1), maxSaveMs), closing.signal)
+      if (isClosed) return
+    }
   }
 
   const start = async (entry: Entry): Promise<Running> => {
@@ -142,7 +159,7 @@ export const make = (cpus: number, backend: Backend): Engine => {
     const { signal } = entry.cancel
     signal.addEventListener("abort", running.stop, { once: true })
     if (signal.aborted) running.stop()
-    await backend.save(entry.status)
+    await save(entry.status)
     const outcome = await running.done
     signal.removeEventListener("abort", running.stop)
     return outcome
@@ -184,23 +201,18 @@ export const make = (cpus: number, backend: Backend): Engine => {
         state: "queued",
         message: `attempt ${attempt}: ${outcome.message ?? outcome.state}; the next follows in ${wait} ms`,
       }
-      await backend.save(entry.status)
+      await save(entry.status)
       await pause(wait, signal)
       if (isClosed) return
       if (signal.aborted) return cancelled()
     }
   }
 
-  const fail = (entry: Entry, error: unknown) => {
-    entries.delete(entry.status.id)
-    for (const waiter of entry.waiters) waiter.reject(error)
-  }
-
   return {
     add: (job, status, running) => {
       const entry: Entry = { job, status, cancel: new AbortController(), waiters: new Set() }
       entries.set(job.id, entry)
-      live(entry, running).catch((error: unknown) => fail(entry, error))
+      void live(entry, running)
     },
     status: (id) => entries.get(id)?.status,
     active: () => entries.keys(),
@@ -209,14 +221,30 @@ export const make = (cpus: number, backend: Backend): Engine => {
       if (entry === undefined) return undefined
       if (isFinal(entry.status.state)) return Promise.resolve(entry.status)
       return new Promise((resolve, reject) => {
-        const waiter = { resolve, reject }
+        const leave = () => {
+          entry.waiters.delete(waiter)
+          signal?.removeEventListener("abort", abort)
+        }
+        const abort = () => waiter.reject(signal?.reason)
+        const waiter = {
+          resolve: (status: JobStatus) => {
+            leave()
+            resolve(status)
+          },
+          reject: (error: unknown) => {
+            leave()
+            reject(error)
+          },
+        }
         entry.waiters.add(waiter)
-        signal?.addEventListener("abort", () => entry.waiters.delete(waiter), { once: true })
+        signal?.addEventListener("abort", abort, { once: true })
+        if (signal?.aborted === true) abort()
       })
     },
     cancel: (id) => entries.get(id)?.cancel.abort(),
     close: async () => {
       isClosed = true
+      closing.abort()
       await Promise.allSettled(starting)
       for (const entry of entries.values()) {
         entry.running?.abandon?.()

@@ -30,10 +30,14 @@ const script = (name: string) => fileURLToPath(Environment.program(name))
 
 const sleep = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
 
+const leftText = (left: ReadonlyArray<number>): string =>
+  `its processes ${left.join(", ")} could not be killed; end them by hand`
+
 const failureOf = (job: JobSpec, end: RunEnd): string | undefined => {
   if (end.because === "memory")
     return `it used more than its ${job.resources?.memoryMb} MB of memory`
   if (end.because === "timed_out") return `it took longer than its ${job.timeoutMs} ms`
+  if (end.left !== undefined) return leftText(end.left)
   if (end.spawnError !== undefined) {
     return `it could not be started (${end.spawnError}); check argv[0] and cwd`
   }
@@ -86,18 +90,20 @@ const conclude = async (job: JobSpec, path: string): Promise<Outcome> => {
   if (end !== undefined) return outcomeOf(job, end)
   // Nobody watches what may still run, so nobody could tell how it ends: stop it.
   const order = (await readJson(join(path, "order.json"))) as Partial<RunOrder> | undefined
+  let left: ReadonlyArray<number> = []
   if (typeof order?.run === "string") {
     const start = await read(RunStart, join(path, "running.json"))
     const isSame =
       start?.pid !== undefined && Processes.isAlive({ pid: start.pid, start: start.start ?? "" })
-    await Processes.stopRun(order.run, isSame ? start.pid : undefined, order.graceMs ?? 0)
+    left = await Processes.stopRun(order.run, isSame ? start.pid : undefined, order.graceMs ?? 0)
   }
   const said = await readFile(join(path, "supervisor.err"), "utf8").catch(() => "")
+  const kept = left.length === 0 ? "" : ` Also ${leftText(left)}.`
   const detail = said.trim() === "" ? "" : ` It said: ${said.trim().slice(-500)}`
   return {
     state: "lost",
     finished: now(),
-    message: `its supervisor vanished without a result, e.g. killed or the machine restarted.${detail}`,
+    message: `its supervisor vanished without a result, e.g. killed or the machine restarted.${kept}${detail}`,
   }
 }
 

@@ -125,18 +125,26 @@ export const residentBytes = (pids: ReadonlyArray<number>): number => {
   return kilobytes * 1024
 }
 
-/** SIGTERM to all of a run, then SIGKILL to what is left after the grace; resolves when none is. */
+/** How long killed processes may take to go. */
+const goneMs = 10_000
+
+/**
+ * SIGTERM to all of a run, then SIGKILL to what is left after the grace. Resolves when none is, or
+ * with those that would not go: of another user, or stuck in the kernel.
+ */
 export const stopRun = async (
   run: string,
   group: number | undefined,
   graceMs: number,
-): Promise<void> => {
+  patienceMs = goneMs,
+): Promise<ReadonlyArray<number>> => {
   const deadline = Date.now() + graceMs
   const asked = new Set<number>()
   for (;;) {
     const members = membersOf(run, group)
-    if (members.length === 0) return
-    const isOver = Date.now() >= deadline
+    const now = Date.now()
+    if (members.length === 0 || now >= deadline + patienceMs) return members
+    const isOver = now >= deadline
     for (const pid of members) {
       if (isOver) signal(pid, "SIGKILL")
       else if (!asked.has(pid)) signal(pid, "SIGTERM")

@@ -38,6 +38,8 @@ export const RunEnd = Schema.Struct({
   reply: Schema.optionalKey(Reply),
   /** Why it was stopped, when it was. */
   because: Schema.optionalKey(Schema.Literals(["cancelled", "timed_out", "memory"])),
+  /** Processes that could not be killed. */
+  left: Schema.optionalKey(Schema.Array(Schema.Int)),
   finished: Schema.Number,
 })
 /** How a run ended. */

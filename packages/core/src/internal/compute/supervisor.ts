@@ -44,10 +44,15 @@ const run = async (): Promise<void> => {
 
   let reply: RunEnd["reply"]
   let because: RunEnd["because"]
-  let stopping: Promise<void> | undefined
+  let stopping: Promise<ReadonlyArray<number>> | undefined
+  const stuck = Promise.withResolvers<Pick<RunEnd, never>>()
   const stop = (reason: RunEnd["because"], graceMs: number) => {
     because ??= reason
-    stopping ??= Processes.stopRun(order.run, child.pid, graceMs)
+    stopping ??= Processes.stopRun(order.run, child.pid, graceMs).then((left) => {
+      // A child that cannot be killed may never exit.
+      if (left.length > 0) stuck.resolve({})
+      return left
+    })
   }
   process.on("SIGTERM", () => stop("cancelled", order.graceMs))
   // The channel to a submitter that died.
@@ -97,13 +102,14 @@ const run = async (): Promise<void> => {
     if (process.connected) process.disconnect()
   })
 
-  const end = await ended
+  const end: Partial<RunEnd> = await Promise.race([ended, stuck.promise])
   clearTimeout(timer)
   clearInterval(watch)
   // What the job left running ends with it.
+  let left: ReadonlyArray<number> = []
   if (end.spawnError === undefined) {
     stopping ??= Processes.stopRun(order.run, child.pid, order.graceMs)
-    await stopping
+    left = await stopping
     // Pipes held open by a process out of reach must not hold the result back.
     await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, 2000).unref())])
   }
@@ -113,6 +119,7 @@ const run = async (): Promise<void> => {
     ...end,
     ...(reply === undefined ? {} : { reply }),
     ...(because === undefined ? {} : { because }),
+    ...(left.length === 0 ? {} : { left }),
     finished: Date.now() * 1000,
   }
   await patiently(() => writeJson(join(directory, "end.json"), result))
