@@ -225,6 +225,27 @@ describe("options", () => {
   })
 })
 
+describe("an upload whose parts cannot be removed", () => {
+  it("is complete all the same", async (context) => {
+    const upload = await run((blobs) => blobs.createUpload("key"))
+    const parts = [await run((blobs) => blobs.uploadPart("key", upload, 1, Buffer.from("all")))]
+    const busy = join(directory, "uploads", upload, "busy")
+    mkdirSync(busy)
+    try {
+      execFileSync("mount", ["-t", "tmpfs", "tmpfs", busy], { stdio: "ignore" })
+    } catch {
+      context.skip("a tmpfs cannot be mounted here, which takes root")
+    }
+    try {
+      const { size } = await run((blobs) => blobs.completeUpload("key", upload, parts))
+      expect(size).toBe(3)
+      expect((await run((blobs) => read(blobs, "key"))).toString()).toBe("all")
+    } finally {
+      execFileSync("umount", [busy])
+    }
+  })
+})
+
 describe("a named pipe inside the store", () => {
   it("is told as damage, without waiting for a writer", async () => {
     await run((blobs) => blobs.list(""))

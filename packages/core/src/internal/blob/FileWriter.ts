@@ -22,7 +22,7 @@ export interface FileWriter {
   readonly seal: (trailer: Uint8Array, sync: boolean) => Promise<void>
   /** When the file was last written. */
   readonly modified: () => Promise<Timestamp>
-  /** Closes the file and removes it if it is still there. */
+  /** Closes the file and removes it if it is still there, as far as that works. */
   readonly dispose: () => Promise<void>
 }
 
@@ -79,8 +79,9 @@ export const make = async (path: string): Promise<FileWriter> => {
     modified: async () => Number((await file.stat({ bigint: true })).mtimeNs / 1000n),
     dispose: async () => {
       await inFlight.catch(() => undefined)
-      await file.close()
-      await rm(path, { force: true })
+      // What was stored is stored; a file that stays behind goes when the store is opened again.
+      await file.close().catch(() => undefined)
+      await rm(path, { force: true }).catch(() => undefined)
     },
   }
 }
