@@ -52,6 +52,14 @@ export interface UpdateRun {
   readonly name?: string
 }
 
+/** Which runs to find, in which order, and which page of them. */
+export interface SearchRuns extends Page.PageRequest {
+  /** A condition in the language of `Filter`, such as `metrics.auc > 0.9`; default all runs. */
+  readonly filter?: string
+  /** Sort keys such as `metrics.auc DESC`; default the latest start first. */
+  readonly orderBy?: ReadonlyArray<string>
+}
+
 /** Records and reads runs. */
 export class Runs extends Context.Service<
   Runs,
@@ -88,10 +96,15 @@ export class Runs extends Context.Service<
       experiment: string,
       page?: Page.PageRequest,
     ) => Effect.Effect<Page.Page<RunRecord>, RegistryError>
-    /** Runs of experiments by id, the latest start first; at equal starts by id. */
+    /**
+     * Runs of experiments by id, the latest start first; at equal starts by id. With `orderBy`,
+     * missing values come last and NaN before them, and a token counts the runs of earlier pages: a
+     * run that is added or changed meanwhile can move others to another page. A token serves the
+     * search that gave it.
+     */
     readonly search: (
       experimentIds: ReadonlyArray<string>,
-      page?: Page.PageRequest,
+      search?: SearchRuns,
     ) => Effect.Effect<Page.Page<RunRecord>, RegistryError>
     /** All points of a metric, by step and time. */
     readonly history: (
@@ -242,7 +255,7 @@ const make = Effect.gen(function* () {
   return Runs.of({
     create: (run) => wrap(db.transaction(create(run))),
     update: (runId, change) => wrap(db.transaction(update(runId, change))),
-    search: (experimentIds, page = {}) => wrap(search(experimentIds, page)),
+    search: (experimentIds, options = {}) => wrap(search(experimentIds, options)),
     start: (run) => wrap(db.transaction(start(run))),
     log: (runId, batch, { ended = "refuse" } = {}) =>
       wrap(

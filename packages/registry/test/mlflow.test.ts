@@ -7,7 +7,7 @@ import * as Mlflow from "@ashlar/registry/fastify"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
@@ -119,13 +119,16 @@ describe.each(["sqlite", "postgres"] as const)("MLflow's REST API on %s", (backe
 
   it("lists what was tracked through the port, with its artifacts' folders", async () => {
     await using api = await open()
+    const plots = join(folder, `plots-${backend}`)
+    mkdirSync(plots)
+    writeFileSync(join(plots, "auc.svg"), "<svg/>")
     const run = await api.runtime.runPromise(
       Effect.flatMap(Runs.Runs, (runs) =>
         Effect.gen(function* () {
           const started = yield* runs.start({ experiment: `port-${backend}`, params: { a: 1 } })
           yield* runs.logArtifact(started.runId, {
             path: "plots",
-            file: join(import.meta.dirname, "fixtures"),
+            file: plots,
           })
           return started
         }),
@@ -139,7 +142,7 @@ describe.each(["sqlite", "postgres"] as const)("MLflow's REST API on %s", (backe
       api.get(`artifacts/list?run_id=${run.runId}&path=${encodeURIComponent(path)}`)
     expect((await list("")).body.files).toEqual([{ path: "plots", is_dir: true }])
     expect((await list("plots")).body.files).toMatchObject([
-      { path: "plots/writer.ts", is_dir: false },
+      { path: "plots/auc.svg", is_dir: false, file_size: 6 },
     ])
     expect((await list("nothing")).body.files).toBeUndefined()
   })

@@ -108,7 +108,28 @@ while True:
     if not token:
         break
 answers["search"] = [len(ids), len(set(ids)), starts]
-answers["filter"] = refusal(lambda: client.search_runs([first], "metrics.auc > 0.5"))
+answers["filter"] = [
+    [r.info.run_name for r in client.search_runs([first], text)]
+    for text in (
+        "metrics.auc > 0.5",
+        "metrics.auc > 0.9",
+        "params.rate = '0.1' AND tags.kind LIKE 'gb%'",
+        "attributes.run_name IN ('renamed', 'nobody')",
+        "metrics.bad != 1",
+    )
+]
+names, token = [], None
+while True:
+    found = client.search_runs(
+        [first], "status != 'RUNNING'", order_by=["metrics.m DESC"], max_results=1, page_token=token
+    )
+    names += [r.info.run_name for r in found]
+    token = found.token
+    if not token:
+        break
+answers["ordered"] = names
+answers["bad filter"] = refusal(lambda: client.search_runs([first], "metrics.auc > 'high'"))
+answers["bad order"] = refusal(lambda: client.search_runs([first], order_by=["nothing.x"]))
 answers["unsupported"] = refusal(lambda: client.delete_run(batch_id))
 
 # Models: the server registered versions 1 and 2 of "flights", and protects @champion

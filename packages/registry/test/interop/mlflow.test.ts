@@ -108,12 +108,20 @@ describe.skipIf(python === "")("MLflow's own client", () => {
     })
   })
 
+  it("finds runs by filter, in the order asked for", () => {
+    expect(got).toMatchObject({
+      filter: [["trial"], [], ["trial"], ["renamed"], ["trial"]],
+      ordered: ["renamed", "trial"],
+      "bad filter": refused("INVALID_PARAMETER_VALUE", "numeric value"),
+      "bad order": refused("INVALID_PARAMETER_VALUE", "nothing"),
+    })
+  })
+
   it("understands the refusals", () => {
     expect(got).toMatchObject({
       "changed param": refused("INVALID_PARAMETER_VALUE", "Changing param values is not allowed."),
       "bad key": refused("INVALID_PARAMETER_VALUE", "../x"),
       "no run": refused("RESOURCE_DOES_NOT_EXIST", "not found"),
-      filter: refused("INVALID_PARAMETER_VALUE", "filter"),
       unsupported: refused("ENDPOINT_NOT_FOUND", "/api/2.0/mlflow/runs/delete"),
     })
   })

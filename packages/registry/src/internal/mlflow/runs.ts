@@ -205,16 +205,13 @@ const reads: ReadonlyArray<Endpoint> = [
     }),
     Effect.fnUntraced(function* (input) {
       const limit = yield* Request.maxResults(input.max_results, 1000, 50_000)
-      if ((input.filter ?? "").trim() !== "") {
-        return yield* Request.unsupported("filter", "search by filter")
-      }
-      if ((input.order_by ?? []).length > 0) {
-        return yield* Request.unsupported("order_by", "another order than the latest start first")
-      }
-      if (input.run_view_type === "DELETED_ONLY") return {}
       const runs = yield* Runs
-      const { items, next } = yield* runs.search((input.experiment_ids ?? []).map(String), {
+      // Nothing is ever deleted here.
+      const experiments = input.run_view_type === "DELETED_ONLY" ? [] : (input.experiment_ids ?? [])
+      const { items, next } = yield* runs.search(experiments.map(String), {
         limit,
+        ...(input.filter === undefined ? {} : { filter: input.filter }),
+        ...(input.order_by === undefined ? {} : { orderBy: input.order_by }),
         ...Request.tokenOf(input),
       })
       return Render.page("runs", items.map(Render.run), next)
