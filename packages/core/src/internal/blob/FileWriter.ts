@@ -1,6 +1,7 @@
 /**
- * Writes one blob to a temporary file: batches small chunks, and hashes one batch while the one
- * before is being written, so that a stream costs little more than its slower half.
+ * Writes one blob to a temporary file. A stream of more than one slot is copied into a few slots of
+ * shared memory, each written by this process while another thread digests it, so that it costs
+ * little more than a plain copy, in memory that does not grow.
  *
  * @module
  */
@@ -8,8 +9,10 @@ import { constants } from "node:fs"
 import { type FileHandle, open, rm } from "node:fs/promises"
 import * as Digest from "../../Digest.ts"
 import type { Timestamp } from "../../Timestamp.ts"
+import * as Digester from "./Digester.ts"
 
-const batchBytes = 1 << 20
+const slotBytes = 1 << 20
+const slotCount = 4
 
 /** A temporary file being written. */
 export interface FileWriter {
@@ -39,37 +42,94 @@ const writeAll = async (file: FileHandle, buffers: ReadonlyArray<Uint8Array>): P
   }
 }
 
+interface Slot {
+  readonly bytes: Uint8Array
+  /** Settles when the slot may be filled again. */
+  free: Promise<unknown>
+}
+
+/** The slots of a long stream, filled in turn. */
+const ring = async (file: FileHandle) => {
+  const digester = await Digester.make()
+  const slots = Array.from({ length: slotCount }, (): Slot => ({
+    bytes: new Uint8Array(new SharedArrayBuffer(slotBytes)),
+    free: Promise.resolve(),
+  }))
+  let written: Promise<void> = Promise.resolve()
+  let at = 0
+  let filled = 0
+
+  const send = () => {
+    const slot = slots[at % slotCount]
+    if (slot === undefined || filled === 0) return
+    const piece = slot.bytes.subarray(0, filled)
+    written = written.then(() => writeAll(file, [piece]))
+    slot.free = Promise.all([written, digester.update(piece)])
+    // The next await sees a failure; without this it would count as unhandled until then.
+    slot.free.catch(() => undefined)
+    at++
+    filled = 0
+  }
+
+  return {
+    take: async (chunk: Uint8Array) => {
+      for (let from = 0; from < chunk.length;) {
+        const slot = slots[at % slotCount]
+        if (slot === undefined) return
+        if (filled === 0) await slot.free
+        const part = chunk.subarray(from, from + slotBytes - filled)
+        slot.bytes.set(part, filled)
+        filled += part.length
+        from += part.length
+        if (filled === slotBytes) send()
+      }
+    },
+    finish: async () => {
+      send()
+      await Promise.all(slots.map(({ free }) => free))
+      return digester.finish()
+    },
+    /** After it nothing is being written. */
+    dispose: async () => {
+      digester.drop()
+      await written.catch(() => undefined)
+    },
+  }
+}
+
 /** Creates the file; it must not exist. */
 export const make = async (path: string): Promise<FileWriter> => {
   const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o644)
-  const hash = Digest.start()
   let size = 0
-  let batch: Array<Uint8Array> = []
-  let held = 0
-  let inFlight: Promise<void> = Promise.resolve()
+  let held: Array<Uint8Array> = []
+  let heldBytes = 0
+  let long: Awaited<ReturnType<typeof ring>> | undefined
 
-  const swap = async (): Promise<void> => {
-    const full = batch
-    batch = []
-    held = 0
-    await inFlight
-    inFlight = writeAll(file, full)
-    // The next await sees a failure; without this it would count as unhandled until then.
-    inFlight.catch(() => undefined)
-    for (const chunk of full) hash.update(chunk)
+  /** Gives what is held to the slots. */
+  const swap = async () => {
+    const chunks = held
+    held = []
+    heldBytes = 0
+    long ??= await ring(file)
+    for (const chunk of chunks) await long.take(chunk)
   }
 
   return {
     path,
     write: (chunk) => {
-      batch.push(chunk)
-      held += chunk.length
+      held.push(chunk)
+      heldBytes += chunk.length
       size += chunk.length
-      return held < batchBytes ? undefined : swap()
+      return heldBytes < slotBytes ? undefined : swap()
     },
     flush: async () => {
-      await swap()
-      await inFlight
+      if (long !== undefined) {
+        await swap()
+        return { size, digest: await long.finish() }
+      }
+      const hash = Digest.start()
+      for (const chunk of held) hash.update(chunk)
+      await writeAll(file, held)
       return { size, digest: Digest.finish(hash) }
     },
     seal: async (trailer, sync) => {
@@ -78,7 +138,7 @@ export const make = async (path: string): Promise<FileWriter> => {
     },
     modified: async () => Number((await file.stat({ bigint: true })).mtimeNs / 1000n),
     dispose: async () => {
-      await inFlight.catch(() => undefined)
+      await long?.dispose()
       // What was stored is stored; a file that stays behind goes when the store is opened again.
       await file.close().catch(() => undefined)
       await rm(path, { force: true }).catch(() => undefined)
