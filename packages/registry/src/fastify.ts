@@ -11,9 +11,12 @@ import * as Schema from "effect/Schema"
 import type { FastifyInstance } from "fastify"
 import type { Endpoint, Services } from "./internal/mlflow/endpoint.ts"
 import { formatError } from "./internal/mlflow/errors.ts"
+import * as Artifacts from "./internal/mlflow/artifacts.ts"
 import * as Experiments from "./internal/mlflow/experiments.ts"
 import * as Models from "./internal/mlflow/models.ts"
 import * as Runs from "./internal/mlflow/runs.ts"
+import * as RunsLog from "./internal/mlflow/runs-log.ts"
+import * as RunsSearch from "./internal/mlflow/runs-search.ts"
 
 /** What the plugin needs. */
 export interface PluginOptions {
@@ -24,6 +27,9 @@ export interface PluginOptions {
 const endpoints: ReadonlyArray<Endpoint> = [
   ...Experiments.endpoints,
   ...Runs.endpoints,
+  ...RunsLog.endpoints,
+  ...RunsSearch.endpoints,
+  ...Artifacts.endpoints,
   ...Models.endpoints,
 ]
 
