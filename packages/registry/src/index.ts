@@ -1,5 +1,6 @@
 export * as Audit from "./Audit.ts"
 export * as Experiments from "./Experiments.ts"
+export * as Explorer from "./Explorer.ts"
 export * as Filter from "./Filter.ts"
 export * as Lineage from "./Lineage.ts"
 export * as ModelFormat from "./ModelFormat.ts"

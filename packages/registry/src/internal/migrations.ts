@@ -1,5 +1,6 @@
 import type { Database } from "@ashlar/core"
 import { sql } from "kysely"
+import * as Views from "./migrations/0011-views.ts"
 
 /** Forward migrations of the registry's tables. Never edit one that was released. */
 export const migrations: ReadonlyArray<Database.Migration> = [
@@ -188,6 +189,7 @@ export const migrations: ReadonlyArray<Database.Migration> = [
         .addColumn("tags", "text", (c) => c.notNull().defaultTo("{}")),
     ],
   },
+  Views.migration,
 ]
 
 /** The registry's tables. */
@@ -222,6 +224,7 @@ export interface Tables {
   readonly registry_promotion: { model: string; key: string; result: string }
   readonly registry_audit: AuditRow
   readonly registry_audit_head: { id: number; position: number; hash: string }
+  readonly registry_view: Views.ViewRow
   readonly registry_lineage: { id: string; run: string; job: string; time: number; event: string }
 }
 

@@ -1,0 +1,210 @@
+import type { Database } from "@ashlar/core"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { invalid, notFound, RegistryError } from "../RegistryError.ts"
+import { blobKey } from "./files.ts"
+import type { Store } from "./store.ts"
+
+/** What runs of experiments have logged under. */
+export interface RunKeys {
+  readonly metrics: ReadonlyArray<string>
+  readonly params: ReadonlyArray<string>
+  readonly tags: ReadonlyArray<string>
+}
+
+/** Columns of a table of runs. */
+export interface RunColumns {
+  readonly metrics?: ReadonlyArray<string>
+  readonly params?: ReadonlyArray<string>
+  readonly tags?: ReadonlyArray<string>
+}
+
+/** One column: a value for each run asked for, in their order; `undefined` where it has none. */
+export interface RunColumn<Value> {
+  readonly key: string
+  readonly values: ReadonlyArray<Value | undefined>
+}
+
+/** Values of columns. */
+export interface RunValues {
+  readonly metrics: ReadonlyArray<RunColumn<number>>
+  readonly params: ReadonlyArray<RunColumn<string>>
+  readonly tags: ReadonlyArray<RunColumn<string>>
+}
+
+/** What changes when runs are added, go on or end. */
+export interface RunActivity {
+  readonly runId: string
+  readonly status: string
+  /** Points of all metrics. */
+  readonly points: number
+}
+
+type Failure = Database.DatabaseError | RegistryError
+
+/** Reads what tables and charts of many runs show. */
+export interface Exploring {
+  readonly keys: (experimentIds: ReadonlyArray<string>) => Effect.Effect<RunKeys, Failure>
+  readonly values: (
+    runIds: ReadonlyArray<string>,
+    columns: RunColumns,
+  ) => Effect.Effect<RunValues, Failure>
+  readonly activity: (
+    experimentIds: ReadonlyArray<string>,
+  ) => Effect.Effect<ReadonlyArray<RunActivity>, Failure>
+  readonly content: (
+    runId: string,
+    path: string,
+    maxBytes: number,
+  ) => Effect.Effect<{ readonly bytes: Uint8Array; readonly size: number }, RegistryError>
+}
+
+/** SQLite takes 32766 parameters; both databases are quick up to this. */
+const maxParameters = 30_000
+/** Runs whose activity is followed. */
+const maxActive = 500
+
+interface Cell<Value> {
+  readonly run: string
+  readonly key: string
+  readonly value: Value
+}
+
+const columnsOf = <Value>(
+  runIds: ReadonlyArray<string>,
+  keys: ReadonlyArray<string>,
+  cells: ReadonlyArray<Cell<Value>>,
+): ReadonlyArray<RunColumn<Value>> => {
+  const rows = new Map(runIds.map((id, index) => [id, index]))
+  const columns = new Map(
+    keys.map((key) => [key, new Array<Value | undefined>(runIds.length).fill(undefined)]),
+  )
+  for (const { run, key, value } of cells) {
+    const row = rows.get(run)
+    const column = columns.get(key)
+    if (row !== undefined && column !== undefined) column[row] = value
+  }
+  return Array.from(columns, ([key, values]) => ({ key, values }))
+}
+
+/** Reads from a store. */
+export const make = ({ db, blobs, build, wrap }: Store): Exploring => {
+  const runsOf = (experimentIds: ReadonlyArray<string>) =>
+    build.selectFrom("registry_run").select("id").where("experiment", "in", [...experimentIds])
+
+  const cells = Effect.fnUntraced(function* (
+    table: "registry_param" | "registry_tag",
+    runIds: ReadonlyArray<string>,
+    keys: ReadonlyArray<string>,
+  ) {
+    if (runIds.length === 0 || keys.length === 0) return []
+    return columnsOf(
+      runIds,
+      keys,
+      yield* db.all(
+        build
+          .selectFrom(table)
+          .select(["run", "key", "value"])
+          .where("run", "in", [...runIds])
+          .where("key", "in", [...keys]),
+      ),
+    )
+  })
+
+  const metrics = Effect.fnUntraced(function* (
+    runIds: ReadonlyArray<string>,
+    keys: ReadonlyArray<string>,
+  ) {
+    if (runIds.length === 0 || keys.length === 0) return []
+    const rows = yield* db.all(
+      build
+        .selectFrom("registry_latest")
+        .select(["run", "key", "value"])
+        .where("run", "in", [...runIds])
+        .where("key", "in", [...keys]),
+    )
+    return columnsOf(
+      runIds,
+      keys,
+      rows.map(({ run, key, value }) => ({ run, key, value: Number(value) })),
+    )
+  })
+
+  return {
+    keys: Effect.fnUntraced(function* (experimentIds) {
+      if (experimentIds.length === 0) return { metrics: [], params: [], tags: [] }
+      const distinct = (table: "registry_param" | "registry_tag" | "registry_latest") =>
+        Effect.map(
+          db.all(
+            build
+              .selectFrom(table)
+              .select("key")
+              .distinct()
+              .where("run", "in", runsOf(experimentIds))
+              .orderBy("key"),
+          ),
+          (rows) => rows.map(({ key }) => key),
+        )
+      return {
+        metrics: yield* distinct("registry_latest"),
+        params: yield* distinct("registry_param"),
+        tags: yield* distinct("registry_tag"),
+      }
+    }),
+    values: Effect.fnUntraced(function* (runIds, columns) {
+      const { metrics: metricKeys = [], params = [], tags = [] } = columns
+      if (runIds.length + Math.max(metricKeys.length, params.length, tags.length) > maxParameters) {
+        return yield* invalid("runs", `runs and keys together are at most ${maxParameters}`)
+      }
+      return {
+        metrics: yield* metrics(runIds, metricKeys),
+        params: yield* cells("registry_param", runIds, params),
+        tags: yield* cells("registry_tag", runIds, tags),
+      }
+    }),
+    activity: Effect.fnUntraced(function* (experimentIds) {
+      if (experimentIds.length === 0) return []
+      const runs = yield* db.all(
+        build
+          .selectFrom("registry_run")
+          .select(["id", "status"])
+          .where("experiment", "in", [...experimentIds])
+          .orderBy("started", "desc")
+          .orderBy("id", "desc")
+          .limit(maxActive),
+      )
+      const live = runs.flatMap(({ id, status }) => (status === "RUNNING" ? [id] : []))
+      const counted =
+        live.length === 0
+          ? []
+          : yield* db.all(
+              build
+                .selectFrom("registry_metric")
+                .select((select) => ["run", select.fn.countAll<number>().as("points")])
+                .where("run", "in", live)
+                .groupBy("run"),
+            )
+      const points = new Map(counted.map((row) => [row.run, Number(row.points)]))
+      return runs.map(({ id, status }) => ({ runId: id, status, points: points.get(id) ?? 0 }))
+    }),
+    content: (runId, path, maxBytes) =>
+      wrap(
+        Effect.gen(function* () {
+          const row = yield* db.first(
+            build
+              .selectFrom("registry_artifact")
+              .select(["digest", "size"])
+              .where("run", "=", runId)
+              .where("path", "=", path),
+          )
+          if (row === undefined) return yield* notFound(`artifact ${path.slice(0, 300)} of the run`)
+          const size = Number(row.size)
+          if (size === 0) return { bytes: new Uint8Array(), size }
+          const parts = yield* Stream.runCollect(
+            blobs.get(blobKey(row.digest), { end: Math.min(size, maxBytes) }),
+          )
+          return { bytes: Buffer.concat(parts), size }
+        }),
+      ),
+  }
+}
