@@ -105,7 +105,9 @@ const fileOf = (sources: Sources): string | undefined => {
   if (joined !== undefined) return joined.slice("--config=".length)
   const at = argv.indexOf("--config")
   if (at >= 0) return argv[at + 1] ?? ""
-  return (sources.env ?? process.env)["ASHLAR_CONFIG"]
+  const named = (sources.env ?? process.env)["ASHLAR_CONFIG"]
+  // A compose file passes on an unset variable as an empty one.
+  return named === "" ? undefined : named
 }
 
 const unreadable = (file: string, why: string, cause?: unknown): SettingsError =>

@@ -110,6 +110,7 @@ export const make = Effect.fnUntraced(function* (options: TokensOptions = {}) {
   yield* Effect.mapError(db.migrate("ashlar.tokens", migrations), fromDatabase)
   const build = db.build<Tables>()
   const cache = new Lru<string, { readonly row: Row; readonly until: number }>(1000)
+  let revocations = 0
 
   const select = db.prepare<Tables, readonly [string], Row>(
     (b, [id]) => b.selectFrom("ashlar_token").selectAll().where("id", "=", id),
@@ -120,8 +121,12 @@ export const make = Effect.fnUntraced(function* (options: TokensOptions = {}) {
     Effect.suspend(() => {
       const cached = cache.get(id)
       if (cached !== undefined && cached.until > Date.now()) return Effect.succeed(cached.row)
+      const before = revocations
       return Effect.map(Effect.mapError(select(id), fromDatabase), ([row]) => {
-        if (row !== undefined && cacheMs > 0) cache.set(id, { row, until: Date.now() + cacheMs })
+        // What was read before a revocation must not outlive it.
+        if (row !== undefined && cacheMs > 0 && before === revocations) {
+          cache.set(id, { row, until: Date.now() + cacheMs })
+        }
         return row
       })
     })
@@ -202,6 +207,7 @@ export const make = Effect.fnUntraced(function* (options: TokensOptions = {}) {
           ),
           fromDatabase,
         )
+        revocations++
         cache.clear()
         if (rows === 0) {
           return yield* new AuthError({

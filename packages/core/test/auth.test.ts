@@ -26,6 +26,17 @@ AuthSuite.run("tokens on sqlite, not cached", Layer.provide(Tokens.layer({ cache
 AuthSuite.run("tokens on postgres", Layer.provide(Tokens.layer(), postgres))
 AuthSuite.suite.verifyBroken()
 
+/** Reads answer later than they read. */
+const slowReads = Effect.map(Database.Database, (db) =>
+  Database.Database.of({
+    ...db,
+    prepare: (...given) => {
+      const read = db.prepare(...given)
+      return (...parameters) => Effect.tap(read(...parameters), Effect.sleep(50))
+    },
+  }),
+)
+
 describe("tokens", () => {
   it("stores no secret", async () => {
     const program = Effect.gen(function* () {
@@ -46,6 +57,19 @@ describe("tokens", () => {
     expect(stored).not.toContain(secret)
     expect(stored).not.toContain(Buffer.from(secret, "base64url").toString("latin1"))
     expect(shown).not.toContain(secret)
+  })
+
+  it("remembers nothing it read before a revocation", async () => {
+    const program = Effect.gen(function* () {
+      const auth = yield* Auth.Auth
+      const scopes = [{ project: "*", verb: "read" }] as const
+      const { id, token } = yield* auth.createToken({ principal: "ada", scopes })
+      yield* Effect.all([auth.verify(token), auth.revoke(id)], { concurrency: 2 })
+      return yield* Effect.flip(auth.verify(token))
+    })
+    const layer = Layer.provide(Tokens.layer(), Layer.effect(Database.Database, slowReads))
+    const error = await Effect.runPromise(Effect.provide(program, Layer.provide(layer, sqlite)))
+    expect(error.message).toContain("was revoked")
   })
 
   it("lets a verb cover the ones before it, on its project only", () => {

@@ -72,3 +72,10 @@ it("a second signal does not wait for the grace, but a doubled first one is one"
   expect(await exited).toEqual([null, "SIGTERM"])
   expect(await hanging).toContain("fetch failed")
 })
+
+it("what fails while closing is told, and the rest is released all the same", async () => {
+  const { lines, exited, stop } = await start({ FAIL_ON_CLOSE: "1" })
+  stop()
+  expect(await exited).toEqual([1, null])
+  expect(lines.at(-1)).toBe("released")
+})

@@ -69,6 +69,8 @@ describe("Settings", () => {
     expect(await url({ env })).toBe("json")
     expect(await url({ env, argv: [`--config=${path}`] })).toContain("postgres")
     expect(await url({ env, argv: [], file: path })).toContain("postgres")
+    const inline = { port: 1, database: { poolSize: 1, url: "inline" }, tags: [] }
+    expect(await url({ env: { ASHLAR_CONFIG: "" }, options: inline })).toBe("inline")
   })
 
   it("feeds every Config through its layer", async () => {

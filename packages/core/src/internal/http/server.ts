@@ -115,7 +115,10 @@ export const makeServer = async (options: ServerOptions): Promise<Server> => {
   const onSignal = () => {
     // A second signal ends the process at once. Terminals and npm may send the first one twice.
     if (draining === undefined) setTimeout(ignoreSignals, 1000).unref()
-    void drain()
+    drain().catch((error: unknown) => {
+      process.exitCode = 1
+      process.emitWarning(error instanceof Error ? error : String(error), { code: "ASHLAR_DRAIN" })
+    })
   }
   if (onSignals) {
     process.on("SIGTERM", onSignal)
