@@ -1,5 +1,6 @@
 import type { Database } from "@ashlar/core"
 import { sql } from "kysely"
+import * as Mlflow from "./migrations/0005-mlflow.ts"
 import * as Views from "./migrations/0011-views.ts"
 
 /** Forward migrations of the registry's tables. Never edit one that was released. */
@@ -189,12 +190,22 @@ export const migrations: ReadonlyArray<Database.Migration> = [
         .addColumn("tags", "text", (c) => c.notNull().defaultTo("{}")),
     ],
   },
+  Mlflow.migration,
   Views.migration,
 ]
 
 /** The registry's tables. */
-export interface Tables {
-  readonly registry_experiment: { id: string; name: string; created: number; updated: number }
+export interface Tables extends Mlflow.MlflowTables {
+  readonly registry_experiment: {
+    id: string
+    name: string
+    created: number
+    updated: number
+    /** NULL: the default place. */
+    artifact_location: string | null
+    /** When it was deleted. */
+    deleted: number | null
+  }
   readonly registry_experiment_tag: { experiment: string; key: string; value: string }
   readonly registry_run: RunRow
   readonly registry_param: { run: string; key: string; value: string }
@@ -248,6 +259,8 @@ export interface RunRow {
   readonly started: number
   readonly ended: number | null
   readonly user_id: string
+  /** NULL: the default place. */
+  readonly artifact_uri: string | null
 }
 
 /** A row of `registry_version`. */
