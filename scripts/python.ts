@@ -1,17 +1,21 @@
 /**
- * The Python environment of the foreign clients: one virtual environment in `.venv/`, made from
- * what `<package>/test/interop/requirements.txt` name.
+ * The Python environments of the foreign clients: a virtual environment in `.venv/`, made from what
+ * `<package>/test/interop/requirements.txt` name, and one of MLflow's server in `.venv-mlflow/`,
+ * whose dependencies would change what the clients see.
  *
  * @module
  */
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { examplesOf, packagesOf, root } from "./workspace.ts"
 
-const venv = join(root, ".venv")
-const python = join(venv, process.platform === "win32" ? "Scripts/python.exe" : "bin/python")
+const clients = join(root, ".venv")
+const mlflow = join(root, ".venv-mlflow")
+
+const pythonOf = (venv: string): string =>
+  join(venv, process.platform === "win32" ? "Scripts/python.exe" : "bin/python")
 
 const run = (command: string, args: ReadonlyArray<string>): void => {
   const result = spawnSync(command, args, {
@@ -38,21 +42,21 @@ export const requirementsOf = (text: string): ReadonlyArray<string> =>
     .map((line) => line.replace(/(^|\s)#.*$/, "").trim())
     .filter((line) => line !== "")
 
-const ensureVenv = (): void => {
-  if (existsSync(python)) return
+const ensureVenv = (venv: string): void => {
+  if (existsSync(pythonOf(venv))) return
   run(process.platform === "win32" ? "python" : "python3", ["-m", "venv", venv])
 }
 
-/** Installs requirements into the virtual environment unless the same ones are there already. */
-const install = (name: string, requirements: ReadonlyArray<string>): void => {
-  ensureVenv()
+/** Installs requirements into a virtual environment unless the same ones are there already. */
+const install = (venv: string, name: string, requirements: ReadonlyArray<string>): void => {
+  ensureVenv(venv)
   const wanted = [...new Set(requirements)].sort()
   if (wanted.length === 0) return
   const digest = createHash("sha256").update(wanted.join("\n")).digest("hex")
   const stamp = join(venv, `ashlar-${name}.sha256`)
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === digest) return
-  console.log(`Installing ${wanted.join(", ")} into .venv (once)`)
-  run(python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...wanted])
+  console.log(`Installing ${wanted.join(", ")} into ${basename(venv)} (once)`)
+  run(pythonOf(venv), ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...wanted])
   mkdirSync(venv, { recursive: true })
   writeFileSync(stamp, digest)
 }
@@ -63,14 +67,26 @@ export const preparePython = (): string => {
     .map(({ folder }) => join(folder, "test/interop/requirements.txt"))
     .filter((file) => existsSync(file))
   install(
+    clients,
     "interop",
     files.flatMap((file) => requirementsOf(readFileSync(file, "utf8"))),
   )
-  return python
+  return pythonOf(clients)
+}
+
+/**
+ * Makes the environment of MLflow's server, which the registry is compared with; returns its Python.
+ * `ASHLAR_MLFLOW` names the Python of one that is there already.
+ */
+export const prepareMlflow = (): string => {
+  const given = process.env["ASHLAR_MLFLOW"] ?? ""
+  if (given !== "") return given
+  install(mlflow, "mlflow", ["mlflow==3.17.2"])
+  return pythonOf(mlflow)
 }
 
 /** Makes the environment of the S3 server that the services suite uses; returns its Python. */
 export const prepareMoto = (): string => {
-  install("moto", ["moto[server]==5.2.5"])
-  return python
+  install(clients, "moto", ["moto[server]==5.2.5"])
+  return pythonOf(clients)
 }

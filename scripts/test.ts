@@ -7,7 +7,7 @@
 import { spawn } from "node:child_process"
 import { mkdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
-import { preparePython } from "./python.ts"
+import { prepareMlflow, preparePython } from "./python.ts"
 import { startServices } from "./services.ts"
 import { root } from "./workspace.ts"
 
@@ -43,7 +43,9 @@ const runVitest = (env: Readonly<Record<string, string>>): Promise<number> => {
 
 const main = async (): Promise<number> => {
   if (suite === "unit") return runVitest({})
-  if (suite === "interop") return runVitest({ ASHLAR_PYTHON: preparePython() })
+  if (suite === "interop") {
+    return runVitest({ ASHLAR_PYTHON: preparePython(), ASHLAR_MLFLOW: prepareMlflow() })
+  }
   const services = await startServices({
     allowMissing: flags.has("--allow-missing") && process.env["CI"] === undefined,
   })
