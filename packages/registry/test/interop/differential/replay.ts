@@ -52,7 +52,9 @@ const replayFamily = async (
         ? undefined
         : allowlist.find(
             (entry) =>
-              matches(entry, id) && differing.every((aspect) => entry.aspects.includes(aspect)),
+              matches(entry, id) &&
+              differing.every((aspect) => entry.aspects.includes(aspect)) &&
+              (entry.when?.(theirs, ours) ?? true),
           )
     compared.push({ id, asked, theirs, ours, differing, allowed })
   }
@@ -82,7 +84,8 @@ export const replay = async (names: ReadonlyArray<string> = []): Promise<Report>
     const unused = allowlist.filter(
       (entry) =>
         !compared.some(({ allowed }) => allowed === entry) &&
-        (names.length === 0 || compared.some(({ id }) => matches(entry, id))),
+        (names.length === 0 ||
+          (entry.when === undefined && compared.some(({ id }) => matches(entry, id)))),
     )
     return { compared, unused }
   } finally {

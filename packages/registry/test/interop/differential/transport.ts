@@ -85,10 +85,21 @@ export const send = (base: string, asked: Case, variables: Variables): Promise<A
   })
 }
 
+/** Integers beyond 2^53 stay text, so that they cannot be equal by rounding. */
+const exact = (_key: string, value: unknown, { source }: { readonly source?: string }): unknown =>
+  typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(source ?? "")
+    ? `integer ${source}`
+    : value
+
+const parse: (
+  text: string,
+  reviver: (key: string, value: unknown, context: { readonly source?: string }) => unknown,
+) => unknown = JSON.parse
+
 /** The JSON value of an answer, or its text. */
 export const valueOf = ({ text }: Answer): unknown => {
   try {
-    return JSON.parse(text)
+    return parse(text, exact)
   } catch {
     return text
   }
