@@ -91,15 +91,12 @@ const exact = (_key: string, value: unknown, { source }: { readonly source?: str
     ? `integer ${source}`
     : value
 
-const parse: (
-  text: string,
-  reviver: (key: string, value: unknown, context: { readonly source?: string }) => unknown,
-) => unknown = JSON.parse
-
 /** The JSON value of an answer, or its text. */
 export const valueOf = ({ text }: Answer): unknown => {
   try {
-    return parse(text, exact)
+    // The reviver's third argument is missing in TypeScript's declarations.
+    const value: unknown = Reflect.apply(JSON.parse, JSON, [text, exact])
+    return value
   } catch {
     return text
   }
