@@ -4,20 +4,24 @@
  *
  * @module
  */
-import { type BlobStore, type Database, Id, type Page, RunTracker, Timestamp } from "@ashlar/core"
+import { type BlobStore, type Database, type Page, RunTracker, type Timestamp } from "@ashlar/core"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Files from "./internal/files.ts"
 import * as Limits from "./internal/limits.ts"
+import * as Inputs from "./internal/run-inputs.ts"
+import type { RunInputs, RunLinks } from "./internal/run-inputs.ts"
+import * as Lifecycle from "./internal/runs-lifecycle.ts"
 import * as Paging from "./internal/runs-page.ts"
 import * as Reading from "./internal/runs-read.ts"
 import type { MetricPoint, RunRecord } from "./internal/runs-read.ts"
 import * as Writing from "./internal/runs-write.ts"
 import * as Store from "./internal/store.ts"
-import { RegistryError, notFound } from "./RegistryError.ts"
+import { RegistryError } from "./RegistryError.ts"
 
 export type { MetricPoint, RunRecord } from "./internal/runs-read.ts"
+export type { RunDataset, RunInputs, RunLinks } from "./internal/run-inputs.ts"
 
 /** A file of a run. */
 export interface Artifact {
@@ -86,6 +90,21 @@ export class Runs extends Context.Service<
       runId: string,
       status: "FINISHED" | "FAILED" | "KILLED",
     ) => Effect.Effect<RunRecord, RegistryError>
+    /** Deletes a run: it takes no more data, and searches pass it over until `restore`. */
+    readonly remove: (runId: string) => Effect.Effect<void, RegistryError>
+    readonly restore: (runId: string) => Effect.Effect<void, RegistryError>
+    readonly deleteTag: (runId: string, key: string) => Effect.Effect<void, RegistryError>
+    /** Records datasets and logged models that the run read. */
+    readonly logInputs: (runId: string, inputs: RunInputs) => Effect.Effect<void, RegistryError>
+    /** Records logged models that the run wrote. */
+    readonly logOutputs: (
+      runId: string,
+      models: ReadonlyArray<{ readonly modelId: string; readonly step: number }>,
+    ) => Effect.Effect<void, RegistryError>
+    /** Datasets and logged models of runs by id; runs without any are left out. */
+    readonly links: (
+      runIds: ReadonlyArray<string>,
+    ) => Effect.Effect<ReadonlyMap<string, RunLinks>, RegistryError>
     readonly get: (runId: string) => Effect.Effect<RunRecord, RegistryError>
     readonly find: (
       experiment: string,
@@ -119,137 +138,21 @@ export class Runs extends Context.Service<
 const make = Effect.gen(function* () {
   const store = yield* Store.make
   const { db, blobs, build, wrap } = store
-  const { row, view, views } = Reading.make(store)
+  const reading = Reading.make(store)
+  const { view, views, row } = reading
   const write = Writing.make(store)
   const { list, search } = Paging.make(store, views)
-
-  const experimentId = Effect.fnUntraced(function* (name: string) {
-    yield* Limits.name("experiment", name)
-    yield* db.run(
-      build
-        .insertInto("registry_experiment")
-        .values({ id: Id.make(), name, created: Timestamp.now(), updated: 0 })
-        .onConflict((c) => c.column("name").doNothing()),
-    )
-    const row = yield* db.first(
-      build.selectFrom("registry_experiment").selectAll().where("name", "=", name),
-    )
-    return row?.id ?? (yield* notFound(`experiment ${name}`))
-  })
+  const inputs = Inputs.make(store)
+  const lifecycle = Lifecycle.make(store, reading, write)
+  const { present, find, start, create, update, finish } = lifecycle
 
   const active = Effect.fnUntraced(function* (runId: string) {
-    const run = yield* row(runId)
+    const run = yield* present(runId)
     if (run.status === "RUNNING" || run.status === "SCHEDULED") return run
     return yield* new RegistryError({
       reason: "Conflict",
       message: `run ${runId} is ${run.status} and takes no more data: start another run`,
     })
-  })
-
-  const find = Effect.fnUntraced(function* (experiment: string, key: string) {
-    const found = yield* db.first(
-      build
-        .selectFrom("registry_run")
-        .innerJoin("registry_experiment", "registry_experiment.id", "registry_run.experiment")
-        .selectAll("registry_run")
-        .where("registry_experiment.name", "=", experiment)
-        .where("registry_run.key", "=", key),
-    )
-    return found === undefined ? undefined : yield* view(found)
-  })
-
-  const start = Effect.fnUntraced(function* (run: RunTracker.StartRun) {
-    yield* Limits.batch(run)
-    const experiment = yield* experimentId(run.experiment)
-    const id = Id.make()
-    const key = run.key ?? id
-    const changes = yield* db.run(
-      build
-        .insertInto("registry_run")
-        .values({
-          id,
-          experiment,
-          name: run.name ?? `${run.experiment}-${id.slice(-6)}`,
-          key,
-          parent: run.parentRunId ?? null,
-          status: "RUNNING",
-          started: Timestamp.now(),
-          ended: null,
-          user_id: "",
-        })
-        .onConflict((c) => c.columns(["experiment", "key"]).doNothing()),
-    )
-    if (changes.rows === 1) {
-      yield* write(id, {
-        params: run.params ?? {},
-        tags: {
-          ...run.tags,
-          ...(run.codeVersion === undefined ? {} : { "mlflow.source.git.commit": run.codeVersion }),
-          ...(run.seed === undefined ? {} : { "ashlar.seed": String(run.seed) }),
-          ...(run.parentRunId === undefined ? {} : { "mlflow.parentRunId": run.parentRunId }),
-        },
-      })
-      yield* db.insertMany(
-        "registry_input",
-        (run.inputs ?? []).map((input) => ({
-          run: id,
-          name: input.name,
-          digest: input.digest ?? "",
-          uri: input.uri,
-          context: input.context ?? "",
-          rows: input.rows ?? null,
-        })),
-      )
-      return yield* view(yield* row(id))
-    }
-    return (yield* find(run.experiment, key)) ?? (yield* notFound(`run ${key}`))
-  })
-
-  const create = Effect.fnUntraced(function* (run: CreateRun) {
-    const { experimentId: experiment, tags = {}, user = "", started = Timestamp.now() } = run
-    yield* Limits.batch({ tags })
-    const known = yield* db.first(
-      build.selectFrom("registry_experiment").select("id").where("id", "=", experiment),
-    )
-    if (known === undefined) {
-      return yield* notFound(`No Experiment with id=${experiment.slice(0, 100)} exists: it`)
-    }
-    const id = Id.make()
-    const name = run.name ?? tags["mlflow.runName"] ?? `run-${id.slice(-6)}`
-    yield* db.run(
-      build.insertInto("registry_run").values({
-        id,
-        experiment,
-        name,
-        key: id,
-        parent: tags["mlflow.parentRunId"] ?? null,
-        status: "RUNNING",
-        started,
-        ended: null,
-        user_id: user,
-      }),
-    )
-    yield* write(id, { tags: { ...tags, "mlflow.runName": name } })
-    return yield* view(yield* row(id))
-  })
-
-  const update = Effect.fnUntraced(function* (runId: string, change: UpdateRun) {
-    yield* row(runId)
-    const { status, ended, name } = change
-    if (status !== undefined || ended !== undefined || name !== undefined) {
-      yield* db.run(
-        build
-          .updateTable("registry_run")
-          .set({
-            ...(status === undefined ? {} : { status }),
-            ...(ended === undefined ? {} : { ended }),
-            ...(name === undefined ? {} : { name }),
-          })
-          .where("id", "=", runId),
-      )
-    }
-    if (name !== undefined) yield* write(runId, { tags: { "mlflow.runName": name } })
-    return yield* view(yield* row(runId))
   })
 
   return Runs.of({
@@ -262,7 +165,7 @@ const make = Effect.gen(function* () {
         db.transaction(
           Effect.gen(function* () {
             yield* Limits.batch(batch)
-            yield* ended === "allow" ? row(runId) : active(runId)
+            yield* ended === "allow" ? present(runId) : active(runId)
             yield* write(runId, batch)
           }),
         ),
@@ -284,19 +187,15 @@ const make = Effect.gen(function* () {
           }
         }),
       ),
-    finish: (runId, status) =>
-      wrap(
-        Effect.gen(function* () {
-          yield* db.run(
-            build
-              .updateTable("registry_run")
-              .set({ status, ended: Timestamp.now() })
-              .where("id", "=", runId)
-              .where("status", "in", ["RUNNING", "SCHEDULED"]),
-          )
-          return yield* view(yield* row(runId))
-        }),
-      ),
+    finish: (runId, status) => wrap(db.transaction(finish(runId, status))),
+    remove: (runId) => wrap(db.transaction(lifecycle.remove(runId))),
+    restore: (runId) => wrap(db.transaction(lifecycle.restore(runId))),
+    deleteTag: (runId, key) => wrap(db.transaction(lifecycle.deleteTag(runId, key))),
+    logInputs: (runId, given) =>
+      wrap(db.transaction(Effect.flatMap(present(runId), (run) => inputs.logInputs(run, given)))),
+    logOutputs: (runId, models) =>
+      wrap(db.transaction(Effect.flatMap(present(runId), () => inputs.logOutputs(runId, models)))),
+    links: (runIds) => wrap(inputs.links(runIds)),
     get: (runId) => wrap(Effect.flatMap(row(runId), view)),
     find: (experiment, key) => wrap(find(experiment, key)),
     list: (experiment, page = {}) => wrap(list(experiment, page)),
