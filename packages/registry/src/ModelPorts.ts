@@ -7,7 +7,7 @@ import { type ModelRef, ModelSink, ModelSource, PromotionGate } from "@ashlar/co
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import type * as Audit from "./Audit.ts"
+import * as Audit from "./Audit.ts"
 import { Models } from "./Models.ts"
 import type { RegistryError } from "./RegistryError.ts"
 
@@ -29,10 +29,13 @@ export interface SourceOptions {
   readonly pollMs?: number
 }
 
+const moves: ReadonlySet<string> = new Set(Audit.moves)
+
 const toChange = (entry: Audit.Entry): ModelSource.ModelChange | undefined => {
   if (typeof entry.detail !== "object" || entry.detail === null) return undefined
   if (!("version" in entry.detail) || typeof entry.detail.version !== "number") return undefined
-  if (entry.action === "model.refused") return undefined
+  // Requests, votes and refusals name a version too, and change nothing.
+  if (entry.action !== "model.registered" && !moves.has(entry.action)) return undefined
   const alias = "alias" in entry.detail ? entry.detail.alias : undefined
   return {
     name: entry.subject,

@@ -19,15 +19,15 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Audit from "./Audit.ts"
 import * as Files from "./internal/files.ts"
-import * as Limits from "./internal/limits.ts"
 import type { VersionRow } from "./internal/migrations.ts"
 import * as Promotion from "./internal/promotion.ts"
 import * as Registered from "./internal/registered.ts"
 import type { CreateModel, ModelInfo } from "./internal/registered.ts"
 import * as Registration from "./internal/registration.ts"
 import * as Store from "./internal/store.ts"
-import { Policy } from "./Policy.ts"
-import { RegistryError, fromBackend, invalid, notFound } from "./RegistryError.ts"
+import type { Comparison, Policy, Target } from "./Policy.ts"
+import * as Promotions from "./Promotions.ts"
+import { type RegistryError, notFound } from "./RegistryError.ts"
 
 export type { CreateModel, ModelInfo } from "./internal/registered.ts"
 
@@ -65,7 +65,10 @@ export class Models extends Context.Service<
     readonly resolve: (ref: ModelRef.ModelRef) => Effect.Effect<VersionInfo, RegistryError>
     readonly versions: (name: string) => Effect.Effect<ReadonlyArray<VersionInfo>, RegistryError>
     readonly names: Effect.Effect<ReadonlyArray<string>, RegistryError>
-    /** Moves an alias that no policy protects. */
+    /**
+     * Moves an alias that no policy protects, or to the version for which a request for promotion
+     * is satisfied now; fails with `PermissionDenied` and what is missing otherwise.
+     */
     readonly setAlias: (
       name: string,
       alias: string,
@@ -73,24 +76,24 @@ export class Models extends Context.Service<
     ) => Effect.Effect<void, RegistryError>
     /** Removes an alias that no policy protects. */
     readonly removeAlias: (name: string, alias: string) => Effect.Effect<void, RegistryError>
-    /** Protects an alias from now on. */
+    /** Protects an alias or a stage from now on. Approvals given under another policy lapse. */
     readonly setPolicy: (
       name: string,
-      alias: string,
-      policy: Policy,
+      target: Target,
+      policy: Policy | Comparison,
     ) => Effect.Effect<void, RegistryError>
     readonly policy: (
       name: string,
-      alias: string,
+      target: Target,
     ) => Effect.Effect<Policy | undefined, RegistryError>
-    /** Asks the alias's policy, and moves the alias if it agrees. */
+    /**
+     * Asks the alias's policy, and moves the alias if it agrees; a policy that wants approvals
+     * answers no and keeps the request for `Promotions`. A gate `metric` asks the port
+     * `PromotionGate` of the caller, or the one that the layer was built with.
+     */
     readonly promote: (
       request: ModelSink.PromoteModel,
-    ) => Effect.Effect<
-      ModelSink.Promotion,
-      RegistryError | PromotionGate.PromotionGateError,
-      PromotionGate.PromotionGate
-    >
+    ) => Effect.Effect<ModelSink.Promotion, RegistryError | PromotionGate.PromotionGateError>
     /** What happened to a model, oldest first, after a position. */
     readonly history: (
       name: string,
@@ -108,12 +111,12 @@ export class Models extends Context.Service<
 
 const decodeManifest = Schema.decodeUnknownSync(ModelPackage.Manifest)
 const decodeFiles = Schema.decodeUnknownSync(Schema.Array(ModelPackage.PackageFile))
-const decodeStoredPolicy = Schema.decodeUnknownSync(Policy)
-const decodePolicy = Schema.decodeUnknownEffect(Policy)
 
 const make = Effect.gen(function* () {
   const store = yield* Store.make
   const { db, blobs, build, wrap } = store
+
+  const promotion = yield* Promotion.make(store)
 
   /** One query for the aliases, however many versions there are. */
   const infos = Effect.fnUntraced(function* (rows: ReadonlyArray<VersionRow>) {
@@ -163,17 +166,6 @@ const make = Effect.gen(function* () {
         .where("alias", "=", alias),
     )
 
-  const getPolicy = Effect.fnUntraced(function* (name: string, alias: string) {
-    const row = yield* db.first(
-      build
-        .selectFrom("registry_policy")
-        .select("policy")
-        .where("model", "=", name)
-        .where("alias", "=", alias),
-    )
-    return row === undefined ? undefined : decodeStoredPolicy(JSON.parse(row.policy))
-  })
-
   const row = Effect.fnUntraced(function* (ref: ModelRef.ModelRef) {
     const holder = ref.alias === undefined ? undefined : yield* aliased(ref.name, ref.alias)
     if (ref.alias !== undefined && holder === undefined) {
@@ -195,43 +187,8 @@ const make = Effect.gen(function* () {
     )
   })
 
-  /** Points an alias to a version, with its audit entry; inside a transaction. */
-  const pointAlias = Effect.fnUntraced(function* (
-    name: string,
-    alias: string,
-    version: number,
-    action: string,
-    detail: Readonly<Record<string, unknown>>,
-  ) {
-    yield* Limits.name("alias", alias)
-    yield* row({ name, version })
-    const previous = (yield* aliased(name, alias))?.version
-    yield* db.run(
-      build
-        .insertInto("registry_alias")
-        .values({ model: name, alias, version })
-        .onConflict((c) => c.columns(["model", "alias"]).doUpdateSet({ version })),
-    )
-    yield* Audit.append(store, {
-      action,
-      subject: name,
-      detail: { alias, version, previous: previous ?? null, ...detail },
-    })
-    return previous
-  })
-
-  /** Fails where a policy protects the alias. */
-  const unprotected = Effect.fnUntraced(function* (name: string, alias: string) {
-    if ((yield* getPolicy(name, alias)) === undefined) return
-    return yield* new RegistryError({
-      reason: "PermissionDenied",
-      field: "alias",
-      message: `a policy protects ${name}@${alias}: promote the version, and the policy decides`,
-    })
-  })
-
   const removeAlias = Effect.fnUntraced(function* (name: string, alias: string) {
-    yield* unprotected(name, alias)
+    yield* promotion.unprotected(name, alias)
     const previous = (yield* aliased(name, alias))?.version
     if (previous === undefined) return yield* notFound(`alias ${alias} of model ${name}`)
     yield* db.run(
@@ -246,13 +203,6 @@ const make = Effect.gen(function* () {
 
   const registered = Registered.make(store)
   const register = Registration.make(store, findByKey)
-  const promote = Promotion.make(store, {
-    row: (name, version) => row({ name, version }),
-    aliased,
-    policy: getPolicy,
-    pointAlias,
-  })
-
   return Models.of({
     register: (model) => wrap(Effect.flatMap(register(model), info)),
     create: registered.create,
@@ -285,45 +235,10 @@ const make = Effect.gen(function* () {
         (rows) => rows.map(({ name }) => name),
       ),
     ),
-    setAlias: (name, alias, version) =>
-      wrap(
-        db.transaction(
-          Effect.andThen(
-            unprotected(name, alias),
-            pointAlias(name, alias, version, "alias.set", {}),
-          ),
-        ),
-      ),
-    setPolicy: (name, alias, policy) =>
-      wrap(
-        Effect.gen(function* () {
-          yield* Limits.name("name", name)
-          yield* Limits.name("alias", alias)
-          const valid = yield* Effect.mapError(decodePolicy(policy), (error) =>
-            invalid("policy", error.message),
-          )
-          const text = JSON.stringify(valid)
-          const save = build
-            .insertInto("registry_policy")
-            .values({ model: name, alias, policy: text })
-            .onConflict((c) => c.columns(["model", "alias"]).doUpdateSet({ policy: text }))
-          yield* db.transaction(
-            Effect.andThen(
-              db.run(save),
-              Audit.append(store, {
-                action: "policy.set",
-                subject: name,
-                detail: { alias, policy: valid },
-              }),
-            ),
-          )
-        }),
-      ),
-    policy: (name, alias) => wrap(getPolicy(name, alias)),
-    promote: (request) =>
-      Effect.mapError(promote(request), (error) =>
-        error._tag === "DatabaseError" ? fromBackend(error) : error,
-      ),
+    setAlias: (name, alias, version) => promotion.setAlias(name, alias, version),
+    setPolicy: promotion.setPolicy,
+    policy: promotion.policy,
+    promote: promotion.promote,
     history: (name, after = 0) =>
       wrap(
         Effect.map(
@@ -338,19 +253,7 @@ const make = Effect.gen(function* () {
           (rows) => rows.map(Audit.fromRow),
         ),
       ),
-    verifyAudit: wrap(
-      Effect.gen(function* () {
-        const rows = yield* db.all(
-          build.selectFrom("registry_audit").selectAll().orderBy("position"),
-        )
-        const broken = Audit.firstBroken(rows)
-        if (broken === undefined) return { entries: rows.length }
-        return yield* new RegistryError({
-          reason: "Corrupt",
-          message: `audit entry ${broken} does not fit the chain: it, or one before it, was changed or removed`,
-        })
-      }),
-    ),
+    verifyAudit: wrap(Audit.walk(store, () => Effect.void)),
     fetch: (version, cache) =>
       wrap(
         Effect.gen(function* () {
@@ -362,6 +265,9 @@ const make = Effect.gen(function* () {
   })
 })
 
-/** Models on a Database and a BlobStore. */
-export const layer: Layer.Layer<Models, RegistryError, Database.Database | BlobStore.BlobStore> =
-  Layer.effect(Models, make)
+/** Models, and {@link Promotions.Promotions} of them, on a Database and a BlobStore. */
+export const layer: Layer.Layer<
+  Models | Promotions.Promotions,
+  RegistryError,
+  Database.Database | BlobStore.BlobStore
+> = Layer.merge(Layer.effect(Models, make), Promotions.layer)

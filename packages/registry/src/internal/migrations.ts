@@ -1,6 +1,7 @@
 import type { Database } from "@ashlar/core"
 import { sql } from "kysely"
 import * as Mlflow from "./migrations/0005-mlflow.ts"
+import * as Governance from "./migrations/0007-governance.ts"
 import * as Views from "./migrations/0011-views.ts"
 
 /** Forward migrations of the registry's tables. Never edit one that was released. */
@@ -191,11 +192,12 @@ export const migrations: ReadonlyArray<Database.Migration> = [
     ],
   },
   Mlflow.migration,
+  Governance.migration,
   Views.migration,
 ]
 
 /** The registry's tables. */
-export interface Tables extends Mlflow.MlflowTables {
+export interface Tables extends Mlflow.MlflowTables, Governance.GovernanceTables {
   readonly registry_experiment: {
     id: string
     name: string
