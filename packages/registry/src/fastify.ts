@@ -9,6 +9,8 @@ import type * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { FastifyInstance } from "fastify"
+import * as Actor from "./Actor.ts"
+import * as Promotion from "./internal/api/promotion.ts"
 import type { Endpoint, Services } from "./internal/mlflow/endpoint.ts"
 import { formatError } from "./internal/mlflow/errors.ts"
 import * as Artifacts from "./internal/mlflow/artifacts.ts"
@@ -45,6 +47,7 @@ const nameOf = (root: string, method: string, path: string): string =>
  */
 export const plugin = async (app: FastifyInstance, options: PluginOptions): Promise<void> => {
   const { runtime } = options
+  Promotion.register(app, runtime)
   for (const root of roots) {
     for (const { methods, path, verb, run } of endpoints) {
       for (const method of methods) {
@@ -57,7 +60,8 @@ export const plugin = async (app: FastifyInstance, options: PluginOptions): Prom
           formatError,
           query: Schema.Unknown,
           body: Schema.Unknown,
-          handler: ({ query, body }) => run(method === "GET" ? query : body),
+          handler: ({ query, body, principal }) =>
+            Actor.as(principal)(run(method === "GET" ? query : body)),
         })
       }
     }

@@ -1,12 +1,13 @@
 import * as Effect from "effect/Effect"
 import type { Experiments } from "../../Experiments.ts"
 import type { Models } from "../../Models.ts"
+import type { Promotions } from "../../Promotions.ts"
 import type { RegistryError } from "../../RegistryError.ts"
 import type { Runs } from "../../Runs.ts"
 import { type Decodable, decoder } from "./request.ts"
 
 /** The services behind the protocol. */
-export type Services = Experiments | Models | Runs
+export type Services = Experiments | Models | Promotions | Runs
 
 /** An operation of MLflow's REST API. */
 export interface Endpoint {
