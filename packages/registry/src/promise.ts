@@ -6,10 +6,12 @@
 import type { BlobStore, Database } from "@ashlar/core"
 import { Facade, type Handle } from "@ashlar/core/promise"
 import * as Layer from "effect/Layer"
+import * as Client from "./Client.ts"
 import * as Experiments from "./Experiments.ts"
 import * as Models from "./Models.ts"
 import type { RegistryError } from "./RegistryError.ts"
 import * as Runs from "./Runs.ts"
+import * as Tracking from "./Tracking.ts"
 
 /** Where the registry keeps its tables and its files. */
 export interface Options<D, B> {
@@ -42,3 +44,20 @@ export const makeModels = <D, B>(
   options: Options<D, B>,
 ): Promise<Facade<Models.Models["Service"]> & Handle<Models.Models, D | B | RegistryError>> =>
   Facade.make(Models.Models, Layer.provide(Models.layer, [options.database, options.blobs]))
+
+/**
+ * Opens a client that tracks runs: of a server (`{ url, token?, journal? }`), or of the registry in
+ * this process (`{ database, blobs, journal? }`).
+ */
+export const makeClient = <D = never, B = never>(
+  options: Client.ClientOptions & (Client.RemoteOptions | Options<D, B>),
+): Promise<Facade<Tracking.Shape> & Handle<Tracking.Tracking, D | B | RegistryError>> =>
+  Facade.make(
+    Tracking.Tracking,
+    "url" in options
+      ? Client.remote(options)
+      : Client.local(options).pipe(
+          Layer.provide(Layer.merge(Runs.layer, Experiments.layer)),
+          Layer.provide([options.database, options.blobs]),
+        ),
+  )
