@@ -10,7 +10,9 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { FastifyInstance } from "fastify"
 import * as Actor from "./Actor.ts"
+import * as Pages from "./internal/api/pages.ts"
 import * as Promotion from "./internal/api/promotion.ts"
+import * as Api from "./internal/api/register.ts"
 import type { Endpoint, Services } from "./internal/mlflow/endpoint.ts"
 import { formatError } from "./internal/mlflow/errors.ts"
 import * as Artifacts from "./internal/mlflow/artifacts.ts"
@@ -24,6 +26,8 @@ import * as RunsSearch from "./internal/mlflow/runs-search.ts"
 export interface PluginOptions {
   /** Has the services `Runs`, `Experiments` and `Models`. */
   readonly runtime: ManagedRuntime.ManagedRuntime<Services, unknown>
+  /** Where the pages lie, or false for none; default `/ui`. They need the service `Explorer`. */
+  readonly pages?: string | false
 }
 
 const endpoints: ReadonlyArray<Endpoint> = [
@@ -48,6 +52,8 @@ const nameOf = (root: string, method: string, path: string): string =>
 export const plugin = async (app: FastifyInstance, options: PluginOptions): Promise<void> => {
   const { runtime } = options
   Promotion.register(app, runtime)
+  Api.register(app, runtime)
+  if (options.pages !== false) Pages.register(app, runtime, options.pages ?? "/ui")
   for (const root of roots) {
     for (const { methods, path, verb, run } of endpoints) {
       for (const method of methods) {

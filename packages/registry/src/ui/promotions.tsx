@@ -1,0 +1,2 @@
+/** Placeholder replaced below. */
+export const Promotions = (_props: { readonly model: string }) => null
