@@ -8,19 +8,22 @@ import { type BlobStore, type Database, type Page, RunTracker, type Timestamp } 
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Files from "./internal/files.ts"
+import * as RunFiles from "./internal/artifacts/run-files.ts"
 import * as Limits from "./internal/limits.ts"
 import * as Inputs from "./internal/run-inputs.ts"
 import type { RunInputs, RunLinks } from "./internal/run-inputs.ts"
 import * as Lifecycle from "./internal/runs-lifecycle.ts"
+import * as Grouping from "./internal/runs-group.ts"
+import * as Histories from "./internal/runs-history.ts"
+import * as Logging from "./internal/runs-log.ts"
 import * as Paging from "./internal/runs-page.ts"
 import * as Reading from "./internal/runs-read.ts"
-import type { MetricPoint, RunRecord } from "./internal/runs-read.ts"
+import type { Fields, MetricPoint, RunRecord } from "./internal/runs-read.ts"
 import * as Writing from "./internal/runs-write.ts"
 import * as Store from "./internal/store.ts"
 import { RegistryError } from "./RegistryError.ts"
 
-export type { MetricPoint, RunRecord } from "./internal/runs-read.ts"
+export type { Fields, MetricPoint, RunRecord } from "./internal/runs-read.ts"
 export type { RunDataset, RunInputs, RunLinks } from "./internal/run-inputs.ts"
 
 /** A file of a run. */
@@ -56,12 +59,69 @@ export interface UpdateRun {
   readonly name?: string
 }
 
-/** Which runs to find, in which order, and which page of them. */
-export interface SearchRuns extends Page.PageRequest {
+/** Which runs to count. */
+export interface CountRuns {
   /** A condition in the language of `Filter`, such as `metrics.auc > 0.9`; default all runs. */
   readonly filter?: string
+  /** Default `active`: runs that are not deleted. */
+  readonly view?: "active" | "deleted" | "all"
+}
+
+/** Which runs to find, in which order, which page of them, and which of their keys. */
+export interface SearchRuns extends CountRuns, Page.PageRequest {
   /** Sort keys such as `metrics.auc DESC`; default the latest start first. */
   readonly orderBy?: ReadonlyArray<string>
+  /** Keys to read; a list that is absent is read whole. */
+  readonly fields?: Fields
+}
+
+/** How to group runs. */
+export interface GroupRuns extends CountRuns {
+  /** Params, tags and attributes, such as `params.model` and `status`; at most 16 with metrics. */
+  readonly by: ReadonlyArray<string>
+  readonly metrics?: ReadonlyArray<{
+    readonly key: string
+    /** What of a run's history counts; default `last`. */
+    readonly of?: "last" | "min" | "max" | "avg"
+    /** What of the runs' numbers is told; default `mean`, which leaves out beyond 1e290. */
+    readonly over?: "min" | "max" | "mean"
+  }>
+  /** Groups at most, the largest first. Default 1000, at most 10000. */
+  readonly limit?: number
+}
+
+/** Runs with the same values. */
+export interface RunGroup {
+  /** A value for each key, `undefined` where the runs have none. */
+  readonly values: ReadonlyArray<string | number | undefined>
+  readonly runs: number
+  /** A number for each metric, `undefined` where no run has one. */
+  readonly metrics: ReadonlyArray<number | undefined>
+}
+
+/** How to write a batch. */
+export interface LogOptions {
+  /** Whether a run that has ended takes data; default `refuse`. */
+  readonly ended?: "allow" | "refuse"
+  /** A batch with the same key is written once, however often it is sent. 1 to 200 characters. */
+  readonly key?: string
+}
+
+/** Which points of a metric of many runs to read. */
+export interface AskHistories {
+  readonly runIds: ReadonlyArray<string>
+  readonly key: string
+  /** First and last step, both included; default all. */
+  readonly start?: number
+  readonly end?: number
+  /** Points of a run at most. Default 320, at most 25000. */
+  readonly samples?: number
+}
+
+/** Points of a run's metric, by step, time and value. */
+export interface History {
+  readonly runId: string
+  readonly points: ReadonlyArray<MetricPoint>
 }
 
 /** Records and reads runs. */
@@ -75,12 +135,13 @@ export class Runs extends Context.Service<
     readonly update: (runId: string, change: UpdateRun) => Effect.Effect<RunRecord, RegistryError>
     /**
      * Writes a batch in one transaction. A parameter cannot change its value. A run that has ended
-     * takes no more, unless `ended` says so, as MLflow's protocol wants it.
+     * takes no more, unless `ended` says so, as MLflow's protocol wants it. A history is a set: the
+     * same point twice is one point.
      */
     readonly log: (
       runId: string,
       batch: RunTracker.RunBatch,
-      options?: { readonly ended?: "allow" | "refuse" },
+      options?: LogOptions,
     ) => Effect.Effect<void, RegistryError>
     readonly logArtifact: (
       runId: string,
@@ -117,19 +178,47 @@ export class Runs extends Context.Service<
     ) => Effect.Effect<Page.Page<RunRecord>, RegistryError>
     /**
      * Runs of experiments by id, the latest start first; at equal starts by id. With `orderBy`,
-     * missing values come last and NaN before them, and a token counts the runs of earlier pages: a
-     * run that is added or changed meanwhile can move others to another page. A token serves the
-     * search that gave it.
+     * missing values come last and NaN before them. A token says where its page ended and serves the
+     * search that gave it alone: pages neither repeat nor skip runs that stay where they are.
      */
     readonly search: (
       experimentIds: ReadonlyArray<string>,
       search?: SearchRuns,
     ) => Effect.Effect<Page.Page<RunRecord>, RegistryError>
+    /** How many runs of experiments there are. */
+    readonly count: (
+      experimentIds: ReadonlyArray<string>,
+      which?: CountRuns,
+    ) => Effect.Effect<number, RegistryError>
+    /** Counts runs by what they have in common, and aggregates their metrics. */
+    readonly groupBy: (
+      experimentIds: ReadonlyArray<string>,
+      groups: GroupRuns,
+    ) => Effect.Effect<ReadonlyArray<RunGroup>, RegistryError>
     /** All points of a metric, by step and time. */
     readonly history: (
       runId: string,
       metric: string,
     ) => Effect.Effect<ReadonlyArray<MetricPoint>, RegistryError>
+    /**
+     * Points of a metric by time, step and value: `limit` of them after the first `offset`, and how
+     * many there are.
+     */
+    readonly historyWindow: (
+      runId: string,
+      metric: string,
+      window: { readonly offset: number; readonly limit: number },
+    ) => Effect.Effect<
+      { readonly points: ReadonlyArray<MetricPoint>; readonly total: number },
+      RegistryError
+    >
+    /**
+     * Points of a metric of many runs, at most `samples` of each: the first of each of so many
+     * stretches of equally many points, and the last. Runs without the metric are left out.
+     */
+    readonly histories: (
+      asked: AskHistories,
+    ) => Effect.Effect<ReadonlyArray<History>, RegistryError>
     readonly artifacts: (runId: string) => Effect.Effect<ReadonlyArray<Artifact>, RegistryError>
     readonly inputs: (runId: string) => Effect.Effect<ReadonlyArray<RunInput>, RegistryError>
   }
@@ -137,11 +226,15 @@ export class Runs extends Context.Service<
 
 const make = Effect.gen(function* () {
   const store = yield* Store.make
-  const { db, blobs, build, wrap } = store
+  const { db, build, wrap } = store
   const reading = Reading.make(store)
-  const { view, views, row } = reading
+  const { view, row } = reading
   const write = Writing.make(store)
-  const { list, search } = Paging.make(store, views)
+  const files = RunFiles.make(store)
+  const { list, search, count } = Paging.make(store, reading)
+  const groupBy = Grouping.make(store)
+  const series = Histories.make(store)
+  const logging = Logging.make(store, reading, write)
   const inputs = Inputs.make(store)
   const lifecycle = Lifecycle.make(store, reading, write)
   const { present, find, start, create, update, finish } = lifecycle
@@ -157,37 +250,26 @@ const make = Effect.gen(function* () {
 
   return Runs.of({
     create: (run) => wrap(db.transaction(create(run))),
-    update: (runId, change) => wrap(db.transaction(update(runId, change))),
-    search: (experimentIds, options = {}) => wrap(search(experimentIds, options)),
-    start: (run) => wrap(db.transaction(start(run))),
-    log: (runId, batch, { ended = "refuse" } = {}) =>
+    update: (runId, change) =>
       wrap(
         db.transaction(
-          Effect.gen(function* () {
-            yield* Limits.batch(batch)
-            yield* ended === "allow" ? present(runId) : active(runId)
-            yield* write(runId, batch)
-          }),
+          Effect.tap(update(runId, change), ({ status }) => logging.settle(runId, status)),
         ),
       ),
+    search: (experimentIds, options = {}) => wrap(search(experimentIds, options)),
+    start: (run) => wrap(db.transaction(start(run))),
+    log: (runId, batch, options = {}) => wrap(logging.log(runId, batch, options)),
+    count: (experimentIds, which = {}) => wrap(count(experimentIds, which)),
+    groupBy: (experimentIds, groups) => wrap(groupBy(experimentIds, groups)),
     logArtifact: (runId, { path, file }) =>
       wrap(
         Effect.gen(function* () {
           yield* Limits.path("path", path)
-          yield* active(runId)
-          // Blobs first: a row never points to content that is not there.
-          for (const local of yield* Files.walk(file, path)) {
-            const { digest, size } = yield* Files.store(blobs, local.file)
-            yield* db.run(
-              build
-                .insertInto("registry_artifact")
-                .values({ run: runId, path: local.path, digest, size })
-                .onConflict((c) => c.columns(["run", "path"]).doUpdateSet({ digest, size })),
-            )
-          }
+          yield* files.log(yield* active(runId), path, file)
         }),
       ),
-    finish: (runId, status) => wrap(db.transaction(finish(runId, status))),
+    finish: (runId, status) =>
+      wrap(db.transaction(Effect.tap(finish(runId, status), () => logging.settle(runId, status)))),
     remove: (runId) => wrap(db.transaction(lifecycle.remove(runId))),
     restore: (runId) => wrap(db.transaction(lifecycle.restore(runId))),
     deleteTag: (runId, key) => wrap(db.transaction(lifecycle.deleteTag(runId, key))),
@@ -199,31 +281,10 @@ const make = Effect.gen(function* () {
     get: (runId) => wrap(Effect.flatMap(row(runId), view)),
     find: (experiment, key) => wrap(find(experiment, key)),
     list: (experiment, page = {}) => wrap(list(experiment, page)),
-    history: (runId, metric) =>
-      wrap(
-        Effect.map(
-          db.all(
-            build
-              .selectFrom("registry_metric")
-              .select(["step", "time", "value"])
-              .where("run", "=", runId)
-              .where("key", "=", metric)
-              .orderBy("step")
-              .orderBy("time"),
-          ),
-          (rows) => rows.map(({ step, time, value }) => ({ step, time, value: Number(value) })),
-        ),
-      ),
-    artifacts: (runId) =>
-      wrap(
-        db.all(
-          build
-            .selectFrom("registry_artifact")
-            .select(["path", "digest", "size"])
-            .where("run", "=", runId)
-            .orderBy("path"),
-        ),
-      ),
+    history: (runId, metric) => wrap(series.history(runId, metric)),
+    historyWindow: (runId, metric, window) => wrap(series.window(runId, metric, window)),
+    histories: (asked) => wrap(series.histories(asked)),
+    artifacts: (runId) => wrap(Effect.flatMap(row(runId), files.list)),
     inputs: (runId) =>
       wrap(
         Effect.map(

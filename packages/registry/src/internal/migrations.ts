@@ -1,7 +1,10 @@
 import type { Database } from "@ashlar/core"
 import { sql } from "kysely"
+import * as Tracking from "./migrations/0004-tracking.ts"
 import * as Mlflow from "./migrations/0005-mlflow.ts"
 import * as Governance from "./migrations/0007-governance.ts"
+import * as Files from "./migrations/0008-files.ts"
+import * as Webhooks from "./migrations/0009-webhooks.ts"
 import * as Views from "./migrations/0011-views.ts"
 
 /** Forward migrations of the registry's tables. Never edit one that was released. */
@@ -191,13 +194,17 @@ export const migrations: ReadonlyArray<Database.Migration> = [
         .addColumn("tags", "text", (c) => c.notNull().defaultTo("{}")),
     ],
   },
+  Tracking.migration,
   Mlflow.migration,
   Governance.migration,
+  Files.migration,
+  Webhooks.migration,
   Views.migration,
 ]
 
 /** The registry's tables. */
-export interface Tables extends Mlflow.MlflowTables, Governance.GovernanceTables {
+export interface Tables
+  extends Tracking.TrackingTables, Mlflow.MlflowTables, Governance.GovernanceTables, Files.FileTables, Webhooks.WebhookTables {
   readonly registry_experiment: {
     id: string
     name: string
@@ -212,8 +219,6 @@ export interface Tables extends Mlflow.MlflowTables, Governance.GovernanceTables
   readonly registry_run: RunRow
   readonly registry_param: { run: string; key: string; value: string }
   readonly registry_tag: { run: string; key: string; value: string }
-  readonly registry_metric: MetricRow
-  readonly registry_latest: MetricRow
   readonly registry_input: {
     run: string
     name: string
@@ -222,7 +227,6 @@ export interface Tables extends Mlflow.MlflowTables, Governance.GovernanceTables
     context: string
     rows: number | null
   }
-  readonly registry_artifact: { run: string; path: string; digest: string; size: number }
   readonly registry_model: {
     name: string
     created: number
@@ -241,15 +245,6 @@ export interface Tables extends Mlflow.MlflowTables, Governance.GovernanceTables
   readonly registry_lineage: { id: string; run: string; job: string; time: number; event: string }
 }
 
-/** A row of `registry_metric` and `registry_latest`. */
-export interface MetricRow {
-  readonly run: string
-  readonly key: string
-  readonly step: number
-  readonly time: number
-  readonly value: string
-}
-
 /** A row of `registry_run`. */
 export interface RunRow {
   readonly id: string
@@ -263,6 +258,8 @@ export interface RunRow {
   readonly user_id: string
   /** NULL: the default place. */
   readonly artifact_uri: string | null
+  /** When it was deleted. */
+  readonly deleted: number | null
 }
 
 /** A row of `registry_version`. */

@@ -2,7 +2,8 @@ import type { Database } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { invalid, notFound, RegistryError } from "../RegistryError.ts"
-import { blobKey } from "./files.ts"
+import { join, parseFile } from "./artifacts/path.ts"
+import { rootOf } from "./artifacts/run-files.ts"
 import type { Store } from "./store.ts"
 
 /** What runs of experiments have logged under. */
@@ -17,6 +18,8 @@ export interface RunColumns {
   readonly metrics?: ReadonlyArray<string>
   readonly params?: ReadonlyArray<string>
   readonly tags?: ReadonlyArray<string>
+  /** What of a metric's history is its value; default the last point. */
+  readonly aggregate?: "last" | "min" | "max"
 }
 
 /** One column: a value for each run asked for, in their order; `undefined` where it has none. */
@@ -88,9 +91,12 @@ const columnsOf = <Value>(
 }
 
 /** Reads from a store. */
-export const make = ({ db, blobs, build, wrap }: Store): Exploring => {
+export const make = ({ db, build, contents, tree, wrap }: Store): Exploring => {
   const runsOf = (experimentIds: ReadonlyArray<string>) =>
-    build.selectFrom("registry_run").select("id").where("experiment", "in", [...experimentIds])
+    build
+      .selectFrom("registry_run")
+      .select("id")
+      .where("experiment", "in", [...experimentIds])
 
   const cells = Effect.fnUntraced(function* (
     table: "registry_param" | "registry_tag",
@@ -114,26 +120,27 @@ export const make = ({ db, blobs, build, wrap }: Store): Exploring => {
   const metrics = Effect.fnUntraced(function* (
     runIds: ReadonlyArray<string>,
     keys: ReadonlyArray<string>,
+    aggregate: "last" | "min" | "max",
   ) {
     if (runIds.length === 0 || keys.length === 0) return []
     const rows = yield* db.all(
       build
-        .selectFrom("registry_latest")
-        .select(["run", "key", "value"])
+        .selectFrom("registry_series")
+        .select(["run", "key", `${aggregate}_value as value`])
         .where("run", "in", [...runIds])
         .where("key", "in", [...keys]),
     )
     return columnsOf(
       runIds,
       keys,
-      rows.map(({ run, key, value }) => ({ run, key, value: Number(value) })),
+      rows.map(({ run, key, value }) => ({ run, key, value: value ?? Number.NaN })),
     )
   })
 
   return {
     keys: Effect.fnUntraced(function* (experimentIds) {
       if (experimentIds.length === 0) return { metrics: [], params: [], tags: [] }
-      const distinct = (table: "registry_param" | "registry_tag" | "registry_latest") =>
+      const distinct = (table: "registry_param" | "registry_tag" | "registry_series") =>
         Effect.map(
           db.all(
             build
@@ -146,18 +153,18 @@ export const make = ({ db, blobs, build, wrap }: Store): Exploring => {
           (rows) => rows.map(({ key }) => key),
         )
       return {
-        metrics: yield* distinct("registry_latest"),
+        metrics: yield* distinct("registry_series"),
         params: yield* distinct("registry_param"),
         tags: yield* distinct("registry_tag"),
       }
     }),
     values: Effect.fnUntraced(function* (runIds, columns) {
-      const { metrics: metricKeys = [], params = [], tags = [] } = columns
+      const { metrics: metricKeys = [], params = [], tags = [], aggregate = "last" } = columns
       if (runIds.length + Math.max(metricKeys.length, params.length, tags.length) > maxParameters) {
         return yield* invalid("runs", `runs and keys together are at most ${maxParameters}`)
       }
       return {
-        metrics: yield* metrics(runIds, metricKeys),
+        metrics: yield* metrics(runIds, metricKeys, aggregate),
         params: yield* cells("registry_param", runIds, params),
         tags: yield* cells("registry_tag", runIds, tags),
       }
@@ -179,8 +186,8 @@ export const make = ({ db, blobs, build, wrap }: Store): Exploring => {
           ? []
           : yield* db.all(
               build
-                .selectFrom("registry_metric")
-                .select((select) => ["run", select.fn.countAll<number>().as("points")])
+                .selectFrom("registry_series")
+                .select((select) => ["run", select.fn.sum<number>("count").as("points")])
                 .where("run", "in", live)
                 .groupBy("run"),
             )
@@ -190,18 +197,18 @@ export const make = ({ db, blobs, build, wrap }: Store): Exploring => {
     content: (runId, path, maxBytes) =>
       wrap(
         Effect.gen(function* () {
-          const row = yield* db.first(
+          const run = yield* db.first(
             build
-              .selectFrom("registry_artifact")
-              .select(["digest", "size"])
-              .where("run", "=", runId)
-              .where("path", "=", path),
+              .selectFrom("registry_run")
+              .select(["id", "experiment", "artifact_uri"])
+              .where("id", "=", runId),
           )
-          if (row === undefined) return yield* notFound(`artifact ${path.slice(0, 300)} of the run`)
-          const size = Number(row.size)
-          if (size === 0) return { bytes: new Uint8Array(), size }
+          if (run === undefined) return yield* notFound(`run ${runId.slice(0, 300)}`)
+          const { digest, size } = yield* tree.get(
+            join(rootOf(run), yield* parseFile("path", path)),
+          )
           const parts = yield* Stream.runCollect(
-            blobs.get(blobKey(row.digest), { end: Math.min(size, maxBytes) }),
+            contents.read({ digest, size }, { end: Math.min(size, maxBytes) }),
           )
           return { bytes: Buffer.concat(parts), size }
         }),

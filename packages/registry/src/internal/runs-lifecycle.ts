@@ -116,15 +116,20 @@ export const make = ({ db, build }: Store, { row, view }: Reading, write: Write)
         .onConflict((c) => c.columns(["experiment", "key"]).doNothing()),
     )
     if (changes.rows === 1) {
-      yield* write(id, {
-        params: run.params ?? {},
-        tags: {
-          ...run.tags,
-          ...(run.codeVersion === undefined ? {} : { "mlflow.source.git.commit": run.codeVersion }),
-          ...(run.seed === undefined ? {} : { "ashlar.seed": String(run.seed) }),
-          ...(run.parentRunId === undefined ? {} : { "mlflow.parentRunId": run.parentRunId }),
+      yield* write(
+        { id, experiment: experiment.id },
+        {
+          params: run.params ?? {},
+          tags: {
+            ...run.tags,
+            ...(run.codeVersion === undefined
+              ? {}
+              : { "mlflow.source.git.commit": run.codeVersion }),
+            ...(run.seed === undefined ? {} : { "ashlar.seed": String(run.seed) }),
+            ...(run.parentRunId === undefined ? {} : { "mlflow.parentRunId": run.parentRunId }),
+          },
         },
-      })
+      )
       yield* db.insertMany(
         "registry_input",
         (run.inputs ?? []).map((input) => ({
@@ -161,12 +166,12 @@ export const make = ({ db, build }: Store, { row, view }: Reading, write: Write)
         ...artifacts(experiment.artifact_location, id),
       }),
     )
-    yield* write(id, { tags: { ...tags, [runName]: name } })
+    yield* write({ id, experiment: experiment.id }, { tags: { ...tags, [runName]: name } })
     return yield* view(yield* row(id))
   })
 
   const update = Effect.fnUntraced(function* (runId: string, change: UpdateRun) {
-    yield* present(runId)
+    const run = yield* present(runId)
     const { status, ended, name } = change
     if (status !== undefined || ended !== undefined || name !== undefined) {
       yield* db.run(
@@ -180,7 +185,7 @@ export const make = ({ db, build }: Store, { row, view }: Reading, write: Write)
           .where("id", "=", runId),
       )
     }
-    if (name !== undefined) yield* write(runId, { tags: { [runName]: name } })
+    if (name !== undefined) yield* write(run, { tags: { [runName]: name } })
     return yield* view(yield* row(runId))
   })
 

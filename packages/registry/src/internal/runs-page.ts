@@ -1,24 +1,32 @@
 import { type Database, Page } from "@ashlar/core"
 import * as Effect from "effect/Effect"
+import { sql, type SqlBool } from "kysely"
 import * as Filter from "../Filter.ts"
-import { invalid, RegistryError } from "../RegistryError.ts"
-import type { SearchRuns } from "../Runs.ts"
+import { RegistryError } from "../RegistryError.ts"
+import type { CountRuns, SearchRuns } from "../Runs.ts"
 import * as Limits from "./limits.ts"
 import type { RunRow } from "./migrations.ts"
 import type { Reading, RunRecord } from "./runs-read.ts"
-import { orderRuns, whereRuns } from "./search/plan.ts"
+import { whereRuns } from "./search/plan.ts"
+import { candidates, ofView } from "./search/plan-scope.ts"
+import { type Found, sorted } from "./search/plan-sort.ts"
+import * as Token from "./search/plan-token.ts"
+import * as Walk from "./search/plan-walk.ts"
+import * as Lists from "./series/lists.ts"
 import type { Store } from "./store.ts"
 
-type Runs = Effect.Effect<Page.Page<RunRecord>, Database.DatabaseError | RegistryError>
+type Failure = Database.DatabaseError | RegistryError
+type Runs = Effect.Effect<Page.Page<RunRecord>, Failure>
 
 /** Reads runs page by page. */
 export interface Paging {
   readonly list: (experiment: string, page: Page.PageRequest) => Runs
   readonly search: (experimentIds: ReadonlyArray<string>, search: SearchRuns) => Runs
+  readonly count: (
+    experimentIds: ReadonlyArray<string>,
+    which: CountRuns,
+  ) => Effect.Effect<number, Failure>
 }
-
-/** Most values of one statement; SQLite takes 32766 parameters. */
-const maxParameters = 32_000
 
 /** A part of a search that is not understood, with where and why as the cause. */
 const refused =
@@ -26,22 +34,41 @@ const refused =
   (cause: Filter.FilterError): RegistryError =>
     new RegistryError({ reason: "InvalidInput", field, message: cause.message, cause })
 
-/** How many runs the pages before a token had. An ordered search has no other position. */
-const offsetOf = (token: string | undefined): Effect.Effect<number, RegistryError> => {
-  if (token === undefined) return Effect.succeed(0)
-  const [offset, ...rest] = Page.decodeToken(token) ?? []
-  return typeof offset === "number" &&
-    Number.isSafeInteger(offset) &&
-    offset > 0 &&
-    rest.length === 0
-    ? Effect.succeed(offset)
-    : Effect.fail(
-        invalid("token", "the page token is not one this ordered search gave: start again"),
-      )
+/** A filter of runs. */
+export const parsed = (filter: string): Effect.Effect<Filter.Filter, RegistryError> =>
+  Effect.mapError(Filter.parse(filter, { entity: "runs" }), refused("filter"))
+
+const isField = (order: Filter.Order | undefined, type: string, key: string): boolean =>
+  order?.field.type === type && order.field.key === key
+
+/** The index whose walk gives an order, ties included; undefined where there is none. */
+const walkOf = (orders: ReadonlyArray<Filter.Order>) => {
+  const [first, second, third] = orders
+  if (first === undefined) return undefined
+  if (isField(first, "attribute", "start_time")) {
+    return isField(second, "attribute", "run_id") && second?.direction === "asc"
+      ? ({ by: "start", direction: first.direction } as const)
+      : undefined
+  }
+  const ties =
+    isField(second, "attribute", "start_time") &&
+    second?.direction === "desc" &&
+    isField(third, "attribute", "run_id") &&
+    third?.direction === "asc"
+  return first.field.type === "metric" && ties
+    ? ({ by: "metric", key: first.field.key, direction: first.direction } as const)
+    : undefined
 }
 
+/** How many values a position has, whichever way its page was found. */
+const positionLength = (orders: ReadonlyArray<Filter.Order>): number =>
+  orders.reduce(
+    (sum, { field }) => sum + (field.type === "attribute" && field.key !== "end_time" ? 1 : 2),
+    0,
+  )
+
 /** Pages of a store's runs. */
-export const make = ({ db, build }: Store, views: Reading["views"]): Paging => {
+export const make = ({ db, build }: Store, { views, rows: rowsOf }: Reading): Paging => {
   const pageOf = Effect.fnUntraced(function* (rows: ReadonlyArray<RunRow>, limit: number) {
     const last = rows.at(-1)
     return {
@@ -50,6 +77,31 @@ export const make = ({ db, build }: Store, views: Reading["views"]): Paging => {
         ? { next: Page.encodeToken([last.started, last.id]) }
         : {}),
     }
+  })
+
+  /** One run more than the page has, to know whether there is another page. */
+  const find = Effect.fnUntraced(function* (
+    asked: Token.Asked,
+    filter: Filter.Filter,
+    orders: ReadonlyArray<Filter.Order>,
+    limit: number,
+    after: Token.Position | undefined,
+  ): Effect.fn.Return<ReadonlyArray<Found>, Failure> {
+    const experiments = Lists.texts(asked.experiments, db.dialect)
+    const condition = sql<SqlBool>`${ofView(viewOf(asked.view))} and ${whereRuns(filter.expression, db.dialect)}`
+    const few = yield* candidates(db, experiments, filter.expression)
+    const walk = walkOf(orders)
+    if (walk === undefined || few !== undefined || asked.experiments.length > Walk.maxWalks) {
+      return yield* sorted(
+        db,
+        { experiments, condition, candidates: few, limit: limit + 1, after },
+        orders,
+      )
+    }
+    const scope = { experiments: asked.experiments, condition, limit: limit + 1, after }
+    return walk.by === "start"
+      ? yield* Walk.byStart(db, scope, walk.direction)
+      : yield* Walk.byMetric(db, scope, walk.key, walk.direction)
   })
 
   return {
@@ -61,6 +113,7 @@ export const make = ({ db, build }: Store, views: Reading["views"]): Paging => {
         .innerJoin("registry_experiment", "registry_experiment.id", "registry_run.experiment")
         .selectAll("registry_run")
         .where("registry_experiment.name", "=", experiment)
+        .where("registry_run.deleted", "is", null)
         .orderBy("registry_run.started", "desc")
         .orderBy("registry_run.id", "desc")
         .limit(limit)
@@ -79,52 +132,45 @@ export const make = ({ db, build }: Store, views: Reading["views"]): Paging => {
       )
       return yield* pageOf(rows, limit)
     }),
-    search: Effect.fnUntraced(function* (experimentIds, { filter = "", orderBy = [], ...page }) {
-      const parsed = yield* Effect.mapError(
-        Filter.parse(filter, { entity: "runs" }),
-        refused("filter"),
-      )
+    search: Effect.fnUntraced(function* (experimentIds, options) {
+      const { filter = "", orderBy = [], view = "active", fields, token } = options
+      const read = yield* parsed(filter)
       const orders = yield* Effect.mapError(
         Filter.parseOrderBy(orderBy, { entity: "runs" }),
         refused("orderBy"),
       )
-      const limit = Math.min(Math.max(page.limit ?? 1000, 1), 50_000)
-      const ordered = orderBy.length > 0
-      const offset = ordered ? yield* offsetOf(page.token) : 0
-      const position = ordered ? undefined : yield* Limits.token(page.token)
-      if (experimentIds.length === 0) return { items: [] }
-      const found = build
-        .selectFrom("registry_run")
-        .selectAll("registry_run")
-        .where("registry_run.experiment", "in", [...experimentIds])
-        .where(whereRuns(parsed, db.dialect))
-        .limit(limit)
-      const latest = found.orderBy("registry_run.started", "desc").orderBy("registry_run.id")
-      const query = ordered
-        ? orderRuns(found, orders, db.dialect).offset(offset)
-        : position === undefined
-          ? latest
-          : latest.where((where) =>
-              where.or([
-                where("registry_run.started", "<", position.time),
-                where.and([
-                  where("registry_run.started", "=", position.time),
-                  where("registry_run.id", ">", position.id),
-                ]),
-              ]),
-            )
-      if (query.compile().parameters.length > maxParameters) {
-        return yield* invalid(
-          "filter",
-          `the search names more than ${maxParameters} values: name fewer experiments or values of lists`,
-        )
-      }
-      const rows = yield* db.all(query)
-      if (!ordered) return yield* pageOf(rows, limit)
+      const experiments = [...new Set(experimentIds)]
+      const asked = { experiments, filter, orderBy, view }
+      const after = yield* Token.decode(asked, token, positionLength(orders))
+      const limit = Math.min(Math.max(options.limit ?? 1000, 1), 50_000)
+      if (experiments.length === 0) return { items: [] }
+      const found = yield* find(asked, read, orders, limit, after)
+      const page = found.slice(0, limit)
+      const last = page.at(-1)
       return {
-        items: yield* views(rows),
-        ...(rows.length === limit ? { next: Page.encodeToken([offset + limit]) } : {}),
+        items: yield* views(yield* rowsOf(page.map(({ id }) => id)), fields),
+        ...(found.length > limit && last !== undefined
+          ? { next: Token.encode(asked, last.position) }
+          : {}),
       }
+    }),
+    count: Effect.fnUntraced(function* (experimentIds, { filter = "", view = "active" }) {
+      const { expression } = yield* parsed(filter)
+      if (experimentIds.length === 0) return 0
+      const experiments = Lists.texts(experimentIds, db.dialect)
+      const few = yield* candidates(db, experiments, expression)
+      const chosen =
+        few === undefined
+          ? sql<SqlBool>`(1 = 1)`
+          : Lists.among("registry_run.id", Lists.texts(few, db.dialect), "text", db.dialect)
+      const counted = yield* db.first(
+        sql<{ readonly count: number }>`select count(*) as count from registry_run
+          where ${Lists.among("experiment", experiments, "text", db.dialect)} and ${chosen}
+            and ${ofView(view)} and ${whereRuns(expression, db.dialect)}`,
+      )
+      return Number(counted?.count ?? 0)
     }),
   }
 }
+
+const viewOf = (view: string) => (view === "deleted" || view === "all" ? view : "active")

@@ -2,14 +2,14 @@ import type { Database } from "@ashlar/core"
 import {
   type Expression as Sql,
   type ExpressionBuilder,
+  expressionBuilder,
   type RawBuilder,
-  type SelectQueryBuilder,
   sql,
   type SqlBool,
 } from "kysely"
 import type { Tables } from "../migrations.ts"
 import * as Text from "./plan-text.ts"
-import type { Clause, Expression, Field, Filter, NumberComparator, Order } from "./types.ts"
+import type { Aggregate, Clause, Expression, Field, NumberComparator } from "./types.ts"
 
 type Builder = ExpressionBuilder<Tables, "registry_run">
 type Predicate = RawBuilder<SqlBool>
@@ -60,56 +60,29 @@ const numberHolds = (value: Sql<unknown>, clause: Clause): Predicate => {
 const takesNaN = (clause: Clause): boolean =>
   ["!=", "NOT IN", "NOT BETWEEN", "IS NOT NULL"].includes(clause.comparator)
 
-/** A stored metric as a number: NULL for NaN, which no database orders as numbers do. */
-const numeric = (value: Sql<string>, dialect: Database.Dialect): RawBuilder<number> =>
-  dialect === "sqlite"
-    ? sql<number>`(case ${value} when 'NaN' then null when 'Infinity' then 9e999 when '-Infinity' then -9e999 else cast(${value} as real) end)`
-    : sql<number>`(case ${value} when 'NaN' then null else cast(${value} as double precision) end)`
+const columns = {
+  last: "last_value",
+  min: "min_value",
+  max: "max_value",
+  avg: "mean_value",
+} as const
 
-/** The mean of a group. PostgreSQL's own overflows with an error, so it adds decimals there. */
-const mean = (value: Sql<string>, dialect: Database.Dialect): RawBuilder<number> =>
-  dialect === "sqlite"
-    ? sql<number>`avg(${numeric(value, dialect)})`
-    : sql<number>`nullif(cast(avg(case ${value} when 'NaN' then null else cast(${value} as numeric) end) as double precision), 'NaN')`
+/** The column of `registry_series` that has an aggregate. */
+export const seriesColumn = (aggregate: Aggregate): (typeof columns)[Aggregate] =>
+  columns[aggregate]
 
-const aggregated = (
-  field: Field,
-  value: Sql<string>,
-  dialect: Database.Dialect,
-): RawBuilder<number> => {
-  if (field.aggregate === "avg") return mean(value, dialect)
-  return field.aggregate === "min"
-    ? sql<number>`min(${numeric(value, dialect)})`
-    : sql<number>`max(${numeric(value, dialect)})`
-}
-
-const metric = (eb: Builder, clause: Clause, dialect: Database.Dialect): Sql<SqlBool> => {
-  const { field } = clause
-  if (field.aggregate !== undefined && field.aggregate !== "last") {
-    const value = aggregated(field, sql.ref<string>("registry_metric.value"), dialect)
-    return eb.exists(
-      eb
-        .selectFrom("registry_metric")
-        .select(sql<number>`1`.as("one"))
-        .whereRef("registry_metric.run", "=", "registry_run.id")
-        .where("registry_metric.key", "=", field.key)
-        .groupBy("registry_metric.run")
-        .having(sql<SqlBool>`(${value} is not null and ${numberHolds(value, clause)})`),
-    )
-  }
+const metric = (eb: Builder, clause: Clause): Sql<SqlBool> => {
+  const { key, aggregate = "last" } = clause.field
+  const value = sql.ref<number>(`registry_series.${columns[aggregate]}`)
+  // NULL is NaN, or no number at all where all of them count.
+  const missing = aggregate === "last" && takesNaN(clause) ? "or" : "and not"
   return eb.exists(
     eb
-      .selectFrom("registry_latest")
+      .selectFrom("registry_series")
       .select(sql<number>`1`.as("one"))
-      .whereRef("registry_latest.run", "=", "registry_run.id")
-      .where("registry_latest.key", "=", field.key)
-      .where((row) => {
-        const text = row.ref("registry_latest.value")
-        const holds = numberHolds(numeric(text, dialect), clause)
-        return takesNaN(clause)
-          ? row.or([sql<SqlBool>`${text} = 'NaN'`, holds])
-          : row.and([sql<SqlBool>`${text} <> 'NaN'`, holds])
-      }),
+      .whereRef("registry_series.run", "=", "registry_run.id")
+      .where("registry_series.key", "=", key)
+      .where(sql<SqlBool>`(${numberHolds(value, clause)} ${sql.raw(missing)} ${value} is null)`),
   )
 }
 
@@ -184,7 +157,7 @@ const textOf = (eb: Builder, key: string): Sql<string> => {
     case "experiment_id":
       return eb.ref("registry_run.experiment")
     case "artifact_uri":
-      return sql<string>`('mlflow-artifacts:/' || ${eb.ref("registry_run.experiment")} || '/' || ${eb.ref("registry_run.id")} || '/artifacts')`
+      return sql<string>`coalesce(${eb.ref("registry_run.artifact_uri")}, 'mlflow-artifacts:/' || ${eb.ref("registry_run.experiment")} || '/' || ${eb.ref("registry_run.id")} || '/artifacts')`
     default:
       return eb.ref("registry_run.id")
   }
@@ -251,7 +224,7 @@ const clauseOf = (eb: Builder, clause: Clause, dialect: Database.Dialect): Sql<S
     case "attribute":
       return attribute(eb, clause, dialect)
     case "metric":
-      return metric(eb, clause, dialect)
+      return metric(eb, clause)
     case "param":
       return keyed(eb, "registry_param", clause, dialect)
     case "tag":
@@ -278,82 +251,52 @@ const expressionOf = (
   }
 }
 
-/** More clauses than these make PostgreSQL search for an order of joins, for seconds at 200. */
-const maxJoins = 6
+/** The table that a filter's condition is about, under its own name. */
+const runs = expressionBuilder<Tables, "registry_run">()
 
-const clausesOf = (expression: Expression): number => {
-  switch (expression.kind) {
-    case "and":
-    case "or":
-      return expression.parts.reduce((sum, part) => sum + clausesOf(part), 0)
-    case "not":
-      return clausesOf(expression.part)
-    default:
-      return 1
-  }
-}
-
-/** The condition of a filter on `registry_run`: `query.where(whereRuns(filter, db.dialect))`. */
-export const whereRuns =
-  ({ expression }: Filter, dialect: Database.Dialect) =>
-  (eb: Builder): Sql<SqlBool> => {
-    if (expression === undefined) return truth(true)
-    const condition = expressionOf(eb, expression, dialect)
-    // What is tested as a value stays a condition on each run, and is no join.
-    return clausesOf(expression) > maxJoins ? sql<SqlBool>`((${condition}) is true)` : condition
-  }
+/**
+ * The condition of a filter on `registry_run`. It is tested as a value, so that it stays a condition
+ * on each run: as a join it would tempt both databases into plans that read every run first.
+ */
+export const whereRuns = (
+  expression: Expression | undefined,
+  dialect: Database.Dialect,
+): Predicate =>
+  expression === undefined
+    ? truth(true)
+    : sql<SqlBool>`((${expressionOf(runs, expression, dialect)}) is true)`
 
 /** Text in the order of its code points, as the evaluator sorts. */
 const binary = (value: Sql<unknown>, dialect: Database.Dialect): RawBuilder<unknown> =>
   dialect === "sqlite" ? sql`${value}` : sql`${value} collate "C"`
 
-const sortKey = (eb: Builder, { type, key }: Field, dialect: Database.Dialect) => {
+/** What a run sorts by under a field. */
+export interface SortKey {
+  readonly value: RawBuilder<unknown>
+  /** Missing values after NaN after numbers, whichever the direction; none where all have a value. */
+  readonly rank?: RawBuilder<unknown>
+}
+
+/** What the runs of `registry_run` sort by. */
+export const sortKey = ({ type, key }: Field, dialect: Database.Dialect): SortKey => {
   if (type === "attribute") {
-    if (key === "start_time") return eb.ref("registry_run.started")
-    if (key === "end_time") return eb.ref("registry_run.ended")
-    return binary(textOf(eb, key), dialect)
+    if (key === "start_time") return { value: sql`${sql.ref("registry_run.started")}` }
+    if (key !== "end_time") return { value: binary(textOf(runs, key), dialect) }
+    const ended = sql.ref("registry_run.ended")
+    return { value: sql`${ended}`, rank: sql`(case when ${ended} is null then 1 else 0 end)` }
   }
   if (type === "metric") {
-    return eb
-      .selectFrom("registry_latest")
-      .select((row) => numeric(row.ref("registry_latest.value"), dialect).as("value"))
-      .whereRef("registry_latest.run", "=", "registry_run.id")
-      .where("registry_latest.key", "=", key)
+    const of = (column: RawBuilder<unknown>) =>
+      sql`(select ${column} from registry_series where registry_series.run = registry_run.id and registry_series.key = ${key})`
+    return {
+      value: of(sql`last_value`),
+      rank: sql`coalesce(${of(sql`case when last_value is null then 1 else 0 end`)}, 2)`,
+    }
   }
-  const table = type === "param" ? "registry_param" : "registry_tag"
-  const value = eb
-    .selectFrom(table)
-    .select("value")
-    .whereRef(`${table}.run`, "=", "registry_run.id")
-    .where("key", "=", key)
-  return binary(sql`(${value})`, dialect)
+  const table = sql.ref(type === "param" ? "registry_param" : "registry_tag")
+  const value = sql`(select value from ${table} where run = registry_run.id and key = ${key})`
+  return {
+    value: binary(value, dialect),
+    rank: sql`(case when ${value} is null then 1 else 0 end)`,
+  }
 }
-
-/** Missing values after NaN after numbers, whichever the direction. */
-const rank = (eb: Builder, { type, key }: Field, value: Sql<unknown>): Sql<unknown> => {
-  if (type !== "metric") return sql`(case when ${value} is null then 1 else 0 end)`
-  const missing = eb.not(
-    eb.exists(
-      eb
-        .selectFrom("registry_latest")
-        .select(sql<number>`1`.as("one"))
-        .whereRef("registry_latest.run", "=", "registry_run.id")
-        .where("registry_latest.key", "=", key),
-    ),
-  )
-  return sql`(case when ${missing} then 2 when ${value} is null then 1 else 0 end)`
-}
-
-/** Sorts a query on `registry_run` as `order_by` says, ties included. */
-export const orderRuns = <Row>(
-  query: SelectQueryBuilder<Tables, "registry_run", Row>,
-  orders: ReadonlyArray<Order>,
-  dialect: Database.Dialect,
-): SelectQueryBuilder<Tables, "registry_run", Row> =>
-  orders.reduce((sorted, { field, direction }) => {
-    const certain = field.type === "attribute" && field.key !== "end_time"
-    const ranked = certain
-      ? sorted
-      : sorted.orderBy((eb) => rank(eb, field, sortKey(eb, field, dialect)))
-    return ranked.orderBy((eb) => sql`${sortKey(eb, field, dialect)}`, direction)
-  }, query)

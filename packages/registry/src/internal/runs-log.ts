@@ -1,0 +1,80 @@
+import { type Database, type RunTracker, Timestamp } from "@ashlar/core"
+import * as Effect from "effect/Effect"
+import { sql, type SqlBool } from "kysely"
+import { invalid, RegistryError } from "../RegistryError.ts"
+import type { LogOptions } from "../Runs.ts"
+import * as Limits from "./limits.ts"
+import type { Tables } from "./migrations.ts"
+import { refuseDeleted } from "./runs-lifecycle.ts"
+import type { Reading } from "./runs-read.ts"
+import type { Write } from "./runs-write.ts"
+import { settle } from "./search/plan-walk.ts"
+import type { Store } from "./store.ts"
+
+type Failure = Database.DatabaseError | RegistryError
+
+/** Adds to runs. */
+export interface Logging {
+  readonly log: (
+    runId: string,
+    batch: RunTracker.RunBatch,
+    options: LogOptions,
+  ) => Effect.Effect<void, Failure>
+  /** Puts a run's metrics where ordered searches find them fastest, once it has ended. */
+  readonly settle: (
+    runId: string,
+    status: RunTracker.RunStatus,
+  ) => Effect.Effect<void, Database.DatabaseError>
+}
+
+const isOpen = (status: RunTracker.RunStatus): boolean =>
+  status === "RUNNING" || status === "SCHEDULED"
+
+/** Adds to the runs of a store. */
+export const make = ({ db }: Store, { locked }: Reading, write: Write): Logging => {
+  const claim = db.prepare<Tables, [string, string, number], { readonly key: string }>(
+    (build, [run, key, time]) =>
+      build
+        .insertInto("registry_batch")
+        .values({ run, key, time })
+        .onConflict((c) => c.doNothing())
+        .returning("key"),
+    3,
+  )
+
+  const inside = Effect.fnUntraced(function* (
+    runId: string,
+    batch: RunTracker.RunBatch,
+    { ended = "refuse", key }: LogOptions,
+  ) {
+    // Writers of a run go one after the other: nothing else is locked in an order of its own, so no
+    // two of them ever wait for each other.
+    const run = yield* locked(runId)
+    const wrong = refuseDeleted(run)
+    if (wrong !== undefined) return yield* wrong
+    if (key !== undefined && (yield* claim(runId, key, Timestamp.now())).length === 0) return
+    if (ended === "refuse" && !isOpen(run.status)) {
+      return yield* new RegistryError({
+        reason: "Conflict",
+        message: `run ${runId} is ${run.status} and takes no more data: start another run`,
+      })
+    }
+    yield* write(run, batch)
+  })
+
+  return {
+    log: Effect.fnUntraced(function* (runId, batch, options) {
+      yield* Limits.batch(batch)
+      const { key } = options
+      if (key !== undefined && (key.length === 0 || key.length > 200)) {
+        return yield* invalid(
+          "key",
+          `the key of a batch has ${key.length} characters: use 1 to 200`,
+        )
+      }
+      yield* db.transaction(inside(runId, batch, options))
+    }),
+    settle: (runId, status) =>
+      isOpen(status) ? Effect.void : settle(db, sql<SqlBool>`run = ${runId}`, 100_000),
+  }
+}
