@@ -10,6 +10,7 @@ import { spawnSync } from "node:child_process"
 import { existsSync } from "node:fs"
 import { basename, join, relative } from "node:path"
 import { buildKernels } from "./kernels.ts"
+import { buildPages } from "./ui.ts"
 import { filesUnder, packagesOf, root } from "./workspace.ts"
 
 const names = process.argv.slice(2)
@@ -23,6 +24,7 @@ if (unknown.length > 0) {
 }
 
 buildKernels()
+buildPages()
 const programs = packages
   .filter((folder) => names.length === 0 || names.includes(basename(folder)))
   .map((folder) => join(folder, "bench"))

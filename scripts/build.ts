@@ -1,5 +1,5 @@
 /**
- * `npm run build`: the libraries with `tsc -b` (a file per module), the kernels, then tsup for what
+ * `npm run build`: the libraries with `tsc -b` (a file per module), the kernels, the pages, then tsup for what
  * runs (command lines and reference servers: whatever has a `tsup.config.ts`).
  *
  * @module
@@ -8,6 +8,7 @@ import { spawnSync } from "node:child_process"
 import { existsSync } from "node:fs"
 import { join, relative } from "node:path"
 import { buildKernels } from "./kernels.ts"
+import { buildPages } from "./ui.ts"
 import { examplesOf, packagesOf, root } from "./workspace.ts"
 
 const run = (script: string, args: ReadonlyArray<string>, cwd: string = root): void => {
@@ -20,7 +21,9 @@ const run = (script: string, args: ReadonlyArray<string>, cwd: string = root): v
 
 const start = performance.now()
 run("typescript/bin/tsc", ["-b"])
-for (const file of buildKernels()) console.log(`built ${relative(root, file)}`)
+for (const built of [...buildKernels(), ...buildPages()]) {
+  console.log(`built ${relative(root, built)}`)
+}
 for (const { folder } of [...packagesOf(), ...examplesOf()]) {
   if (!existsSync(join(folder, "tsup.config.ts"))) continue
   console.log(`bundling ${relative(root, folder)}`)

@@ -1,5 +1,5 @@
 /**
- * Packs the packages as they would be published: built libraries, kernels, licence.
+ * Packs the packages as they would be published: built libraries, kernels, pages, licence.
  *
  * @module
  */
@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync } from "node:fs
 import { basename, dirname, join, relative } from "node:path"
 import { execute, type Finished } from "./check/tool.ts"
 import { buildKernels } from "./kernels.ts"
+import { buildPages } from "./ui.ts"
 import { filesUnder, type Member, packagesOf } from "./workspace.ts"
 
 /** A packed package. */
@@ -40,6 +41,8 @@ const tarballName = ({ manifest }: Member): string =>
 const removeOrphans = ({ folder }: Member): void => {
   const dist = join(folder, "dist")
   for (const file of filesUnder(dist, ".js", ".ts", ".map")) {
+    // Pages are bundled: no file of theirs has one source.
+    if (file.startsWith(join(dist, "ui/"))) continue
     const stem = relative(dist, file).replace(/(\.d)?(\.js|\.ts)(\.map)?$/, "")
     if (!existsSync(join(folder, "src", `${stem}.ts`))) rmSync(file)
   }
@@ -58,6 +61,7 @@ export const packInto = async (
   members.forEach(removeOrphans)
   await succeed("tsc -b", execute(process.execPath, [tsc, "-b", ...folders], { cwd: tree }))
   buildKernels(tree)
+  buildPages(tree)
   const args = ["pack", ...folders, "--ignore-scripts", "--silent", "--pack-destination", folder]
   await succeed("npm pack", npm(args, tree))
   return members.map((member) => ({ member, file: join(folder, tarballName(member)) }))

@@ -8,6 +8,7 @@ import { spawnSync } from "node:child_process"
 import { existsSync, readdirSync } from "node:fs"
 import { join } from "node:path"
 import { buildKernels } from "./kernels.ts"
+import { buildPages } from "./ui.ts"
 import { root } from "./workspace.ts"
 
 /**
@@ -30,4 +31,5 @@ export const preparePostgres = (): void => {
 export const setup = (): void => {
   preparePostgres()
   buildKernels()
+  buildPages()
 }

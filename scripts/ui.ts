@@ -6,7 +6,16 @@
  * @module
  */
 import { type BuildOptions, buildSync } from "esbuild"
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs"
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs"
 import { basename, join } from "node:path"
 import { filesUnder, packagesOf, root } from "./workspace.ts"
 
@@ -19,7 +28,11 @@ const isStale = (out: string, sources: ReadonlyArray<string>): boolean => {
   return sources.some((source) => statSync(source).mtimeMs > built)
 }
 
-const bundle = (folder: string, entry: string, options: BuildOptions): ReadonlyMap<string, Uint8Array> => {
+const bundle = (
+  folder: string,
+  entry: string,
+  options: BuildOptions,
+): ReadonlyMap<string, Uint8Array> => {
   const result = buildSync({
     absWorkingDir: folder,
     entryPoints: [join("src/ui", entry)],
@@ -58,7 +71,9 @@ const build = (folder: string): void => {
       .filter((name) => name.endsWith(".worker.ts"))
       .map((name) => [name.slice(0, -".worker.ts".length), `./assets/${add(name, {})}`]),
   )
-  const script = add("main.tsx", { define: { "globalThis.ashlarWorkers": JSON.stringify(workers) } })
+  const script = add("main.tsx", {
+    define: { "globalThis.ashlarWorkers": JSON.stringify(workers) },
+  })
   const style = add("main.css", {})
   const page = readFileSync(join(source, "index.html"), "utf8")
     .replace("{{script}}", `./assets/${script}`)

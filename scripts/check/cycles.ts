@@ -12,7 +12,7 @@ type Graph = ReadonlyMap<string, ReadonlyArray<string>>
 
 const graphOf = (tree: string): Graph => {
   const members = packagesOf(tree)
-  const files = members.flatMap(({ folder }) => filesUnder(join(folder, "src"), ".ts"))
+  const files = members.flatMap(({ folder }) => filesUnder(join(folder, "src"), ".ts", ".tsx"))
   return new Map(
     files.map((file) => [
       file,

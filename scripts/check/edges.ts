@@ -26,7 +26,7 @@ export const edges = (tree: string): ReadonlyArray<Problem> =>
         file: join(folder, "package.json"),
         message: `${manifest.name} may depend on ${core} alone, not on ${name}: use a port in core`,
       }))
-    const inSources = filesUnder(folder, ".ts").flatMap((file) =>
+    const inSources = filesUnder(folder, ".ts", ".tsx").flatMap((file) =>
       referencesOf(parse(file)).flatMap(({ specifier, line }) => {
         if (isBare(specifier)) {
           const name = packageOf(specifier)

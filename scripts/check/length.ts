@@ -17,7 +17,7 @@ const isLimited = (file: string): boolean => !/[\\/](test|bench)[\\/]/.test(file
 /** Files over the limit, and files named after nothing. */
 export const length = (tree: string): ReadonlyArray<Problem> =>
   ["packages", "examples", "scripts"]
-    .flatMap((folder) => filesUnder(join(tree, folder), ".ts", ".mjs"))
+    .flatMap((folder) => filesUnder(join(tree, folder), ".ts", ".tsx", ".mjs"))
     .flatMap((file) => {
       const lines = readFileSync(file, "utf8").trimEnd().split("\n").length
       return [

@@ -55,7 +55,7 @@ const silenced = new RegExp(`@ts-${"(ignore|nocheck)"}\\b`)
 /** Every occurrence of such a form in the tree. */
 export const patterns = (tree: string): ReadonlyArray<Problem> =>
   ["packages", "examples", "scripts"]
-    .flatMap((folder) => filesUnder(join(tree, folder), ".ts"))
+    .flatMap((folder) => filesUnder(join(tree, folder), ".ts", ".tsx"))
     .filter((file) => !file.includes("/kernel/"))
     .flatMap((file) => {
       const source = parse(file)

@@ -14,7 +14,7 @@ const isGeneral = (source: string, file: string): boolean => {
   const name = basename(file)
   const inside = relative(source, file)
   // What the root reaches of these is found by the walk below.
-  if (inside.startsWith("testing/") || inside.startsWith("internal/")) return false
+  if (/^(testing|internal|ui)\//.test(inside)) return false
   return /^[A-Z]/.test(name) || inside === "index.ts" || inside === "promise.ts"
 }
 
@@ -60,12 +60,15 @@ export const peers = (tree: string): ReadonlyArray<Problem> =>
         file: join(folder, "package.json"),
         message: `${name} is an optional peer without a version: add it to peerDependencies`,
       }))
-    const misplaced = filesUnder(source, ".ts").flatMap((file) =>
+    const bundled = new Set([...declared, ...Object.keys(manifest.devDependencies ?? {})])
+    const misplaced = filesUnder(source, ".ts", ".tsx").flatMap((file) =>
       imports(file).flatMap(({ specifier, line }) => {
         if (!isBare(specifier)) return []
         const name = packageOf(specifier)
         if (name === manifest.name) return []
-        if (!declared.has(name)) {
+        // Pages are bundled with what they import: it is needed where they are built.
+        const isPage = file.startsWith(join(source, "ui/"))
+        if (!(isPage ? bundled : declared).has(name)) {
           return [
             {
               file,

@@ -22,12 +22,13 @@ export const format: Step = {
 
 const tsc = "typescript/bin/tsc"
 
-/** Builds the packages, then checks tests, benches, examples and scripts against the sources. */
+/** Builds the packages, then checks tests, benches, examples, scripts and pages against the sources. */
 export const types: Step = {
   name: "types",
-  about: "tsc -b, then tests, benches, examples and scripts",
+  about: "tsc -b, then tests, benches, examples, scripts and pages",
   run: async (tree) => [
     ...(await runTool(tree, tsc, ["-b"])),
     ...(await runTool(tree, tsc, ["-p", "tsconfig.test.json"])),
+    ...(await runTool(tree, tsc, ["-p", "tsconfig.ui.json"])),
   ],
 }

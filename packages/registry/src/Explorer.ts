@@ -73,8 +73,5 @@ const make = Effect.gen(function* () {
 })
 
 /** An explorer on a Database and a BlobStore. */
-export const layer: Layer.Layer<
-  Explorer,
-  RegistryError,
-  Database.Database | BlobStore.BlobStore
-> = Layer.effect(Explorer, make)
+export const layer: Layer.Layer<Explorer, RegistryError, Database.Database | BlobStore.BlobStore> =
+  Layer.effect(Explorer, make)

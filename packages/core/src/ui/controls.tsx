@@ -235,10 +235,7 @@ export const Badge = (props: { readonly tone?: Tone; readonly children: Componen
 )
 
 /** What is shown where there is nothing to show. */
-export const Empty = (props: {
-  readonly title: string
-  readonly children?: ComponentChildren
-}) => (
+export const Empty = (props: { readonly title: string; readonly children?: ComponentChildren }) => (
   <div class="k-empty">
     <strong>{props.title}</strong>
     <div>{props.children}</div>

@@ -143,7 +143,8 @@ export const Grid = (props: GridProps) => {
     }
   }
 
-  const cellId = (place: Place) => `${props.label.replaceAll(/\W/g, "")}-${place.row}-${place.column}`
+  const cellId = (place: Place) =>
+    `${props.label.replaceAll(/\W/g, "")}-${place.row}-${place.column}`
   const cell = (row: number, index: number, column: GridColumn, left: number) => {
     const isActive = active?.row === row && active.column === index
     return (
@@ -198,7 +199,12 @@ export const Grid = (props: GridProps) => {
       tabIndex={0}
       onKeyDown={onKeyDown}
     >
-      <div class="k-grid-head" role="row" aria-rowindex={1} style={{ width: `${width}px`, height: `${headHeight}px` }}>
+      <div
+        class="k-grid-head"
+        role="row"
+        aria-rowindex={1}
+        style={{ width: `${width}px`, height: `${headHeight}px` }}
+      >
         <div class="k-grid-pinned" role="presentation" style={{ width: `${pinnedWidth}px` }}>
           {pinned.map((column, index) => headCell(index, column, pinnedOffsets[index] ?? 0))}
         </div>

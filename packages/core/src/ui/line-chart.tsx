@@ -207,9 +207,7 @@ export const LineChart = (props: LineChartProps) => {
           class="k-tip"
           style={{
             top: `${Math.max(0, tip.top - 8)}px`,
-            ...(right
-              ? { right: `${width - tip.left - 40}px` }
-              : { left: `${tip.left + 72}px` }),
+            ...(right ? { right: `${width - tip.left - 40}px` } : { left: `${tip.left + 72}px` }),
           }}
         >
           <div class="k-row">

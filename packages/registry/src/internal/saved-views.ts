@@ -26,10 +26,7 @@ type Failure = Database.DatabaseError | RegistryError
 
 /** Keeps views. */
 export interface Viewing {
-  readonly views: (
-    page: string,
-    scope: string,
-  ) => Effect.Effect<ReadonlyArray<SavedView>, Failure>
+  readonly views: (page: string, scope: string) => Effect.Effect<ReadonlyArray<SavedView>, Failure>
   readonly saveView: (view: SaveView) => Effect.Effect<SavedView, Failure>
   readonly removeView: (id: string) => Effect.Effect<void, Failure>
 }

@@ -111,7 +111,9 @@ export const Artifacts = ({ runId }: { readonly runId: string }) => {
         ))}
       </ul>
       <div class="preview" aria-live="polite">
-        {chosen === undefined ? null : <Preview runId={runId} path={chosen.path} key={chosen.path} />}
+        {chosen === undefined ? null : (
+          <Preview runId={runId} path={chosen.path} key={chosen.path} />
+        )}
       </div>
     </div>
   )

@@ -158,7 +158,9 @@ export const Charts = (props: PaneProps) => {
             {showAll ? `First ${unchosen} runs` : `All ${props.runs.length} runs`}
           </Button>
         )}
-        {only === "" ? null : <Button onClick={() => change({ one: undefined })}>All metrics</Button>}
+        {only === "" ? null : (
+          <Button onClick={() => change({ one: undefined })}>All metrics</Button>
+        )}
       </div>
       <div class="legend" aria-label="Lines">
         {legend.slice(0, 24).map(([label, color]) => (
@@ -196,7 +198,10 @@ export const Charts = (props: PaneProps) => {
                         {metric}
                       </h2>
                       {only === "" ? (
-                        <Button kind="quiet" onClick={() => change({ one: metric }, { push: true })}>
+                        <Button
+                          kind="quiet"
+                          onClick={() => change({ one: metric }, { push: true })}
+                        >
                           Enlarge
                         </Button>
                       ) : null}

@@ -18,7 +18,13 @@ const block = 40
 const wave = 400
 
 const shown = (value: Value | undefined): string =>
-  value === undefined ? "" : value === null ? "-" : typeof value === "number" ? formatNumber(value) : value
+  value === undefined
+    ? ""
+    : value === null
+      ? "-"
+      : typeof value === "number"
+        ? formatNumber(value)
+        : value
 
 const labelColumn: GridColumn = { id: "key", width: 240 }
 
@@ -37,7 +43,9 @@ export const Compare = ({ runs, keys, values, params, revision }: PaneProps) => 
   const found = useMemo(
     () =>
       all.filter(
-        ({ id, kind }) => id.toLowerCase().includes(search.toLowerCase()) && !(onlyDifferent && kind === "attribute"),
+        ({ id, kind }) =>
+          id.toLowerCase().includes(search.toLowerCase()) &&
+          !(onlyDifferent && kind === "attribute"),
       ),
     [all, search, onlyDifferent],
   )
@@ -144,7 +152,8 @@ export const Compare = ({ runs, keys, values, params, revision }: PaneProps) => 
             if (column.id === "key") {
               return (
                 <span title={key.id}>
-                  {labelOf(key)} <span class="k-quiet">{key.kind === "attribute" ? "" : key.kind}</span>
+                  {labelOf(key)}{" "}
+                  <span class="k-quiet">{key.kind === "attribute" ? "" : key.kind}</span>
                 </span>
               )
             }

@@ -56,7 +56,10 @@ export const MetricChart = (props: {
     const about = new Map(runs.map((run) => [run.runId, run]))
     const lines: Array<Line> = []
     const bands: Array<Band> = []
-    const groups = new Map<string, { color: string; members: Array<ReadonlyArray<number | null>> }>()
+    const groups = new Map<
+      string,
+      { color: string; members: Array<ReadonlyArray<number | null>> }
+    >()
     for (const { runId, values } of found) {
       const run = about.get(runId)
       if (run === undefined) continue

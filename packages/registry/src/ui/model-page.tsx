@@ -72,7 +72,9 @@ const Aliases = ({ model }: { readonly model: ModelAnswer }) => {
               <td>
                 <strong>{alias}</strong>
               </td>
-              <td>{version === undefined ? <span class="k-quiet">nowhere yet</span> : `v${version}`}</td>
+              <td>
+                {version === undefined ? <span class="k-quiet">nowhere yet</span> : `v${version}`}
+              </td>
               <td>
                 {policy === undefined ? (
                   <span class="k-quiet">Open: anybody who may write moves it</span>

@@ -14,7 +14,9 @@ export const ModelsPage = () => {
       </div>
     )
   }
-  const shown = (value ?? []).filter(({ name }) => name.toLowerCase().includes(search.toLowerCase()))
+  const shown = (value ?? []).filter(({ name }) =>
+    name.toLowerCase().includes(search.toLowerCase()),
+  )
   return (
     <div class="page">
       <div class="page-head">

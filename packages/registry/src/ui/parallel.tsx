@@ -107,7 +107,11 @@ export const Parallel = (props: PaneProps) => {
   const runIds = useMemo(() => runs.map(({ runId }) => runId), [runs])
   useColumns(cache, runIds, ids, props.revision)
   const brushes = brushesOf(params.get("brush"))
-  const [drag, setDrag] = useState<{ readonly id: string; readonly from: number; readonly to: number }>()
+  const [drag, setDrag] = useState<{
+    readonly id: string
+    readonly from: number
+    readonly to: number
+  }>()
   const dragging = useRef(false)
   const lines = useMemo(() => {
     const columns = ids.flatMap((id) => columnOf(id) ?? [])

@@ -30,7 +30,9 @@ const Pairs = (props: {
 }) => {
   const [search, setSearch] = useState("")
   const wanted = search.toLowerCase()
-  const found = props.rows.filter(([key, value]) => `${key} ${value}`.toLowerCase().includes(wanted))
+  const found = props.rows.filter(([key, value]) =>
+    `${key} ${value}`.toLowerCase().includes(wanted),
+  )
   return (
     <section class="k-card section" aria-label={props.title}>
       <header>
@@ -155,7 +157,9 @@ export const RunPage = (props: { readonly runId: string; readonly theme: string 
         label="About this run"
         value={tab}
         options={tabs}
-        onChange={(show) => change({ show: show === "overview" ? undefined : show }, { push: true })}
+        onChange={(show) =>
+          change({ show: show === "overview" ? undefined : show }, { push: true })
+        }
       />
       <div style={{ height: "14px" }} />
       {tab === "overview" ? <Overview run={run} /> : null}

@@ -43,10 +43,16 @@ export const ticksOf = (low: number, high: number, count: number): ReadonlyArray
 /** Runs as dots: two columns against each other, a third as colour. */
 export const Scatter = (props: PaneProps) => {
   const { runs, keys, params, values } = props
-  const x = params.get("sx") ?? (keys.params[0] === undefined ? "attribute:duration" : `param:${keys.params[0]}`)
+  const x =
+    params.get("sx") ??
+    (keys.params[0] === undefined ? "attribute:duration" : `param:${keys.params[0]}`)
   const y = params.get("sy") ?? `metric:${keys.metrics[0] ?? ""}`
   const by = params.get("sc") ?? ""
-  const [hover, setHover] = useState<{ readonly dot: Dot; readonly left: number; readonly top: number }>()
+  const [hover, setHover] = useState<{
+    readonly dot: Dot
+    readonly left: number
+    readonly top: number
+  }>()
   const ids = useMemo(() => runs.map(({ runId }) => runId), [runs])
   const columnIds = [x, y, ...(by === "" ? [] : [by])]
   useColumns(values.cache, ids, columnIds, props.revision)
@@ -133,7 +139,11 @@ export const Scatter = (props: PaneProps) => {
                 context.moveTo(margin.left, top)
                 context.lineTo(width - margin.right, top)
                 context.stroke()
-                context.fillText(formatNumber(Number(tick.toPrecision(10))), margin.left - 8, top + 4)
+                context.fillText(
+                  formatNumber(Number(tick.toPrecision(10))),
+                  margin.left - 8,
+                  top + 4,
+                )
               }
               context.fillStyle = token("--ink-2")
               context.textAlign = "center"
