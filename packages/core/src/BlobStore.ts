@@ -126,10 +126,17 @@ export class BlobStore extends Context.Service<
       prefix: string,
       page?: PageRequest,
     ) => Effect.Effect<Page<BlobInfo>, BlobStoreError>
-    /** URL that reads or writes the blob without credentials until it expires. */
+    /**
+     * URL that reads or writes the blob without credentials until it expires; with `part`, a PUT
+     * writes that part of an upload and answers its etag.
+     */
     readonly presign: (
       key: string,
-      options: { readonly method: "GET" | "PUT"; readonly expiresSeconds: number },
+      options: {
+        readonly method: "GET" | "PUT"
+        readonly expiresSeconds: number
+        readonly part?: { readonly uploadId: string; readonly partNumber: number }
+      },
     ) => Effect.Effect<string, BlobStoreError>
     /** Starts an upload in parts and returns its id; nothing is visible before it completes. */
     readonly createUpload: (

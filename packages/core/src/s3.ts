@@ -295,10 +295,17 @@ const make = (
       }),
     presign: (key, request) =>
       attempt(`sign a URL for '${key}'`, async () => {
-        const { method, expiresSeconds } = Input.presign(request)
+        const { method, expiresSeconds, part } = Input.presign(request)
+        const expires = { expiresIn: expiresSeconds }
+        if (part !== undefined) {
+          const { uploadId, partNumber } = part
+          const UploadId = Options.uploadIdOf(uploadId)
+          const command = new UploadPartCommand({ ...at(key), UploadId, PartNumber: partNumber })
+          return getSignedUrl(client, command, expires)
+        }
         const command =
           method === "GET" ? new GetObjectCommand(at(key)) : new PutObjectCommand(at(key))
-        return getSignedUrl(client, command, { expiresIn: expiresSeconds })
+        return getSignedUrl(client, command, expires)
       }),
     createUpload: (key, uploadOptions) =>
       attempt(`start an upload of '${key}'`, async () => {

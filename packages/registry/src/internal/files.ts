@@ -5,6 +5,7 @@ import { createReadStream } from "node:fs"
 import { lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { RegistryError, invalid } from "../RegistryError.ts"
+import type { Store } from "./store.ts"
 
 /** A file to store, with its path relative to what was given. */
 export interface LocalFile {
@@ -44,12 +45,6 @@ export const walk = (
     return nested.flat()
   })
 
-/** Where content of this digest lies: equal content is stored once. */
-export const blobKey = (digest: string): string => {
-  const hex = digest.slice("sha256:".length)
-  return `blobs/sha256/${hex.slice(0, 2)}/${hex}`
-}
-
 const hashFile = (file: string) =>
   io(`cannot read ${file}`, async () => {
     const hash = Digest.start()
@@ -61,26 +56,28 @@ const hashFile = (file: string) =>
     return { digest: Digest.finish(hash), size }
   })
 
-/** Stores a file under its digest, unless that content is there already. */
-export const store = (blobs: BlobStore.BlobStore["Service"], file: string) =>
-  Effect.gen(function* () {
-    const { digest, size } = yield* hashFile(file)
-    const key = blobKey(digest)
-    const known = yield* Effect.option(blobs.head(key))
-    if (known._tag === "None") {
-      const content = Stream.fromAsyncIterable<Uint8Array, BlobStore.BlobStoreError>(
-        createReadStream(file, { highWaterMark: 1 << 20 }),
-        (cause) =>
-          new BlobStore.BlobStoreError({
-            reason: "Unavailable",
-            message: `cannot read ${file}`,
-            cause,
-          }),
-      )
-      yield* blobs.put(key, content, { digest })
-    }
-    return { digest, size }
-  })
+/**
+ * Stores a file's content, unless it is there already. A collection spares it for a while; what
+ * refers to it later calls `contents.hold` in its transaction.
+ */
+export const store = Effect.fnUntraced(function* ({ db, contents }: Store, file: string) {
+  const hashed = yield* hashFile(file)
+  const known = yield* contents.find(hashed.digest)
+  if (known !== undefined) return hashed
+  const content = Stream.fromAsyncIterable<Uint8Array, BlobStore.BlobStoreError>(
+    createReadStream(file, { highWaterMark: 1 << 20 }),
+    (cause) =>
+      new BlobStore.BlobStoreError({
+        reason: "Unavailable",
+        message: `cannot read ${file}`,
+        cause,
+      }),
+  )
+  const stored = yield* contents.write(content, { digest: hashed.digest })
+  const key = yield* db.transaction(contents.adopt(stored))
+  yield* contents.settle(stored, key)
+  return hashed
+})
 
 /** A staging directory of a process that has not touched it for so long was killed. */
 const abandonedMs = 3600_000
@@ -103,8 +100,8 @@ const sweep = (cache: string) =>
  * A directory that is there already was written so before.
  */
 export const materialise = (
-  blobs: BlobStore.BlobStore["Service"],
-  files: ReadonlyArray<{ readonly path: string; readonly digest: string }>,
+  { contents }: Pick<Store, "contents">,
+  files: ReadonlyArray<{ readonly path: string; readonly digest: string; readonly size: number }>,
   directory: string,
 ) =>
   Effect.gen(function* () {
@@ -124,7 +121,7 @@ export const materialise = (
               io(`cannot write ${target}`, () => open(target, "wx")),
               (opened) => Effect.promise(() => opened.close()),
             )
-            yield* Stream.runForEach(blobs.get(blobKey(file.digest), { verify: true }), (chunk) =>
+            yield* Stream.runForEach(contents.read(file), (chunk) =>
               io(`cannot write ${target}`, () => handle.writeFile(chunk)),
             )
             yield* io(`cannot write ${target}`, () => handle.sync())

@@ -183,7 +183,14 @@ export const presign = decoder(
   Schema.Struct({
     method: Schema.Literals(["GET", "PUT"]),
     expiresSeconds: within(1, 604_800),
-  }),
+    part: Schema.optional(
+      Schema.Struct({ uploadId: Schema.NonEmptyString, partNumber: within(1, 10_000) }),
+    ),
+  }).check(
+    Schema.makeFilter(({ method, part }) =>
+      part === undefined || method === "PUT" ? undefined : "a part is only written",
+    ),
+  ),
   "options",
 )
 

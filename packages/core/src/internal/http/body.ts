@@ -23,20 +23,33 @@ const gone = (cause: unknown) =>
 const invalid = (message: string) =>
   new HttpError({ reason: "InvalidInput", message, field: "body" })
 
+/** Longest that a body kept in memory may take to arrive, and that a stream may be silent; ms. */
+const patienceMs = 120_000
+
 /** The chunks of a body; fails past the limit, and when the client goes away in the middle. */
 const chunksOf = async function* (payload: IncomingMessage, limit: number) {
   let size = 0
+  let isWaiting = true
+  const timer = setTimeout(() => {
+    // The consumer's time is not the client's.
+    if (isWaiting) payload.destroy()
+  }, patienceMs)
   try {
     // Leaving early must not close the connection: the answer is still to be sent.
     for await (const chunk of payload.iterator({ destroyOnReturn: false })) {
       const bytes = chunk as Uint8Array
       size += bytes.length
       if (size > limit) throw tooLarge(limit)
+      isWaiting = false
       yield bytes
+      isWaiting = true
+      timer.refresh()
     }
   } catch (error) {
     if (error instanceof HttpError) throw error
     throw gone(error)
+  } finally {
+    clearTimeout(timer)
   }
 }
 
@@ -50,20 +63,24 @@ const readAll = (payload: IncomingMessage, limit: number): Promise<Buffer> =>
   new Promise((resolve, reject) => {
     const chunks: Array<Buffer> = []
     let size = 0
+    const timer = setTimeout(() => payload.destroy(), patienceMs)
     payload.on("data", (chunk: Buffer) => {
       size += chunk.length
       if (size <= limit) chunks.push(chunk)
       else {
         payload.removeAllListeners("data").pause()
+        clearTimeout(timer)
         reject(tooLarge(limit))
       }
     })
     payload.once("end", () => {
+      clearTimeout(timer)
       const [first] = chunks
       resolve(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks))
     })
     payload.once("error", (error) => reject(gone(error)))
     payload.once("close", () => {
+      clearTimeout(timer)
       if (!payload.readableEnded) reject(gone(undefined))
     })
   })

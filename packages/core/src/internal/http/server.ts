@@ -70,7 +70,8 @@ export const makeServer = async (options: ServerOptions): Promise<Server> => {
     logger: false,
     forceCloseConnections: "idle",
     return503OnClosing: true,
-    requestTimeout: 120_000,
+    // A large file takes as long as it takes; bodies that do not arrive are cut where they are read.
+    requestTimeout: 0,
     ...(options.trustProxy === undefined
       ? {}
       : {

@@ -93,6 +93,27 @@ export const uploads: ReadonlyArray<BlobCase> = [
         const got = yield* Effect.promise(async () => (await fetch(from)).arrayBuffer())
         yield* ensure(same(new Uint8Array(got), bytes(1000)), "the presigned GET gave other bytes")
         yield* fails(blobs.presign(key, { method: "GET", expiresSeconds: 0 }), "InvalidInput")
+        if (!blobs.capabilities.multipart) return
+        const uploadId = yield* blobs.createUpload(`${key}-parts`)
+        const part = { uploadId, partNumber: 1 }
+        const to = yield* blobs.presign(`${key}-parts`, {
+          method: "PUT",
+          expiresSeconds: 60,
+          part,
+        })
+        const sent = yield* Effect.promise(() =>
+          fetch(to, { method: "PUT", body: Buffer.from(bytes(1000)) }),
+        )
+        const etag = sent.headers.get("etag") ?? ""
+        yield* blobs.completeUpload(`${key}-parts`, uploadId, [{ partNumber: 1, etag }])
+        yield* ensure(
+          same(yield* read(blobs, `${key}-parts`), bytes(1000)),
+          "the part sent to a presigned URL is not in the blob",
+        )
+        yield* fails(
+          blobs.presign(key, { method: "GET", expiresSeconds: 60, part }),
+          "InvalidInput",
+        )
       }),
     ),
   },
