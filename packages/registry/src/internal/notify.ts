@@ -1,6 +1,9 @@
-import type { Database } from "@ashlar/core"
+import { Timestamp } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import type { Store } from "./store.ts"
+import { delivery } from "./webhooks/delivery.ts"
+import { bodyOf } from "./webhooks/events.ts"
+import { wake } from "./webhooks/wake.ts"
 
 /** What happened to a model, a version or a prompt, in the words of MLflow's webhooks. */
 export type RegistryEvent =
@@ -65,9 +68,23 @@ export type RegistryEvent =
 
 /**
  * Tells of an event, inside the transaction of what it tells of: it is delivered if and only if
- * that commits.
+ * that commits. Each webhook gets a delivery of its own, so that a slow one delays no other.
  */
-export const notify = (
-  _store: Store,
-  _event: RegistryEvent,
-): Effect.Effect<void, Database.DatabaseError> => Effect.void
+export const notify = Effect.fnUntraced(function* ({ db, build }: Store, event: RegistryEvent) {
+  const told = yield* db.all(
+    build
+      .selectFrom("registry_webhook_event")
+      .innerJoin("registry_webhook", "registry_webhook.id", "registry_webhook_event.webhook")
+      .select("registry_webhook.id")
+      .where("registry_webhook_event.event", "=", event.type)
+      .where("registry_webhook.status", "=", "ACTIVE"),
+  )
+  if (told.length === 0) return
+  const now = Timestamp.now()
+  const body = bodyOf(event.type, event.payload, Timestamp.toIso(now))
+  yield* db.insertMany(
+    "registry_delivery",
+    told.map(({ id }) => delivery({ webhook: id, event: event.type, body, now })),
+  )
+  yield* db.onCommit(Effect.sync(() => wake(db)))
+})
