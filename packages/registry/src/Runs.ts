@@ -155,6 +155,12 @@ export class Runs extends Context.Service<
     readonly remove: (runId: string) => Effect.Effect<void, RegistryError>
     readonly restore: (runId: string) => Effect.Effect<void, RegistryError>
     readonly deleteTag: (runId: string, key: string) => Effect.Effect<void, RegistryError>
+    /** Replaces a tag's value by what a function makes of it, while nobody else changes the run. */
+    readonly amendTag: (
+      runId: string,
+      key: string,
+      amend: (value: string | undefined) => string,
+    ) => Effect.Effect<void, RegistryError>
     /** Records datasets and logged models that the run read. */
     readonly logInputs: (runId: string, inputs: RunInputs) => Effect.Effect<void, RegistryError>
     /** Records logged models that the run wrote. */
@@ -273,6 +279,7 @@ const make = Effect.gen(function* () {
     remove: (runId) => wrap(db.transaction(lifecycle.remove(runId))),
     restore: (runId) => wrap(db.transaction(lifecycle.restore(runId))),
     deleteTag: (runId, key) => wrap(db.transaction(lifecycle.deleteTag(runId, key))),
+    amendTag: (runId, key, amend) => wrap(db.transaction(lifecycle.amendTag(runId, key, amend))),
     logInputs: (runId, given) =>
       wrap(db.transaction(Effect.flatMap(present(runId), (run) => inputs.logInputs(run, given)))),
     logOutputs: (runId, models) =>

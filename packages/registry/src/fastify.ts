@@ -7,69 +7,123 @@
 import * as HttpKit from "@ashlar/core/fastify"
 import type * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type { FastifyInstance } from "fastify"
 import * as Actor from "./Actor.ts"
 import * as Pages from "./internal/api/pages.ts"
 import * as Promotion from "./internal/api/promotion.ts"
 import * as Api from "./internal/api/register.ts"
-import type { Endpoint, Services } from "./internal/mlflow/endpoint.ts"
+import * as ExperimentsService from "./Experiments.ts"
+import type { Call, Endpoint, Services } from "./internal/mlflow/endpoint.ts"
 import { formatError } from "./internal/mlflow/errors.ts"
 import * as Artifacts from "./internal/mlflow/artifacts.ts"
+import * as Datasets from "./internal/mlflow/datasets.ts"
 import * as Experiments from "./internal/mlflow/experiments.ts"
+import * as LoggedModels from "./internal/mlflow/logged-models.ts"
 import * as Models from "./internal/mlflow/models.ts"
+import * as RunInputs from "./internal/mlflow/run-inputs.ts"
 import * as Runs from "./internal/mlflow/runs.ts"
 import * as RunsLog from "./internal/mlflow/runs-log.ts"
 import * as RunsSearch from "./internal/mlflow/runs-search.ts"
+import * as Server from "./internal/mlflow/server.ts"
+import { parametersOf } from "./internal/mlflow/transport.ts"
+import * as LoggedModelsService from "./LoggedModels.ts"
+import * as ModelsService from "./Models.ts"
+import * as RunsService from "./Runs.ts"
 
 /** What the plugin needs. */
 export interface PluginOptions {
-  /** Has the services `Runs`, `Experiments` and `Models`. */
+  /** Has the services of {@link services}. */
   readonly runtime: ManagedRuntime.ManagedRuntime<Services, unknown>
+  /** Cuts values of params and tags that are too long, as MLflow does; default true. Else 400. */
+  readonly truncateLongValues?: boolean
+  /** False leaves `/health` to another plugin of the same server; default true. */
+  readonly health?: boolean
   /** Where the pages lie, or false for none; default `/ui`. They need the service `Explorer`. */
   readonly pages?: string | false
 }
 
 const endpoints: ReadonlyArray<Endpoint> = [
   ...Experiments.endpoints,
+  ...Datasets.endpoints,
   ...Runs.endpoints,
+  ...RunInputs.endpoints,
   ...RunsLog.endpoints,
   ...RunsSearch.endpoints,
   ...Artifacts.endpoints,
+  ...LoggedModels.endpoints,
   ...Models.endpoints,
+  ...Server.endpoints,
 ]
+
+/** Every service that the plugin needs. It takes a `Database` and a `BlobStore`. */
+export const services = Layer.mergeAll(
+  RunsService.layer,
+  ExperimentsService.layer,
+  LoggedModelsService.layer,
+  ModelsService.layer,
+)
 
 /** Where MLflow's clients look for the API. */
 const roots = ["/api", "/ajax-api"] as const
 
+/** Old clients of the model registry and of experiments say `preview`. */
+const stems = { "2.0": ["2.0/mlflow", "2.0/preview/mlflow"], "3.0": ["3.0/mlflow"] } as const
+
 const nameOf = (root: string, method: string, path: string): string =>
-  `mlflow${root === "/api" ? "" : "Ajax"}${method}${path.replaceAll(/[/-]+(\w)/g, (_, letter: string) => letter.toUpperCase())}`
+  `mlflow${root === "/api" ? "" : "Ajax"}${method}${path.replaceAll(/[/:*_.-]+(\w?)/g, (_, letter: string) => letter.toUpperCase())}`
+
+const openAt = (url: string, operation: string, body: string) => ({
+  method: "GET" as const,
+  url,
+  operation,
+  tag: "mlflow",
+  access: "public" as const,
+  handler: () =>
+    Effect.succeed(
+      HttpKit.reply(body, { headers: { "content-type": "text/plain; charset=utf-8" } }),
+    ),
+})
 
 /**
- * Registers the API at `/api/2.0/mlflow/...` and `/ajax-api/2.0/mlflow/...`. What is not there
- * answers 404 `ENDPOINT_NOT_FOUND`, by which the clients know what they cannot use.
+ * Registers the API at `/api/2.0/mlflow/...` and `/ajax-api/2.0/mlflow/...`, also below
+ * `2.0/preview`, and `/health` and `/version`. What is not there answers 404 `ENDPOINT_NOT_FOUND`, by
+ * which the clients know what they cannot use.
  */
 export const plugin = async (app: FastifyInstance, options: PluginOptions): Promise<void> => {
   const { runtime } = options
   Promotion.register(app, runtime)
   Api.register(app, runtime)
   if (options.pages !== false) Pages.register(app, runtime, options.pages ?? "/ui")
-  for (const root of roots) {
-    for (const { methods, path, verb, run } of endpoints) {
-      for (const method of methods) {
-        HttpKit.route(app, runtime, {
+  const call: Call = { truncateLongValues: options.truncateLongValues ?? true }
+  if (options.health !== false) HttpKit.route(app, runtime, openAt("/health", "mlflowHealth", "OK"))
+  HttpKit.route(app, runtime, openAt("/version", "mlflowVersion", Server.version))
+  const add = (root: (typeof roots)[number], stem: string, found: Endpoint): void => {
+    for (const method of found.methods) {
+      HttpKit.route(app, runtime, {
+        method,
+        url: `${root}/${stem}${found.path}`,
+        operation: nameOf(
+          root,
           method,
-          url: `${root}/2.0/mlflow${path}`,
-          operation: nameOf(root, method, path),
-          tag: "mlflow",
-          access: { verb },
-          formatError,
-          query: Schema.Unknown,
-          body: Schema.Unknown,
-          handler: ({ query, body, principal }) =>
-            Actor.as(principal)(run(method === "GET" ? query : body)),
-        })
-      }
+          stem.includes("preview") ? `/preview${found.path}` : found.path,
+        ),
+        tag: "mlflow",
+        access: { verb: found.verb },
+        formatError,
+        query: Schema.Unknown,
+        body: Schema.Unknown,
+        handler: ({ query, body, principal, request }) =>
+          Effect.flatMap(parametersOf(request, method === "GET" ? query : body), (raw) =>
+            Actor.as(principal)(found.run(raw, call)),
+          ),
+      })
+    }
+  }
+  for (const root of roots) {
+    for (const found of endpoints) {
+      for (const stem of stems[found.version ?? "2.0"]) add(root, stem, found)
     }
     for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE"] as const) {
       HttpKit.route(app, runtime, {

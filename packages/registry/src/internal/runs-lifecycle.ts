@@ -21,6 +21,11 @@ export interface Lifecycle {
   readonly remove: (runId: string) => Effect.Effect<void, Failed>
   readonly restore: (runId: string) => Effect.Effect<void, Failed>
   readonly deleteTag: (runId: string, key: string) => Effect.Effect<void, Failed>
+  readonly amendTag: (
+    runId: string,
+    key: string,
+    amend: (value: string | undefined) => string,
+  ) => Effect.Effect<void, Failed>
   readonly find: (experiment: string, key: string) => Effect.Effect<RunRecord | undefined, Failed>
   /** The row of a run that is not deleted. */
   readonly present: (runId: string) => Effect.Effect<RunRow, Failed>
@@ -213,6 +218,19 @@ export const make = ({ db, build }: Store, { row, view }: Reading, write: Write)
     }),
     remove: (runId) => Effect.suspend(() => mark(runId, Timestamp.now())),
     restore: (runId) => mark(runId, null),
+    amendTag: Effect.fnUntraced(function* (runId, key, amend) {
+      const run = yield* present(runId)
+      // Holds the run's row until the end, so that of two amendments none is lost.
+      yield* db.run(build.updateTable("registry_run").set({ id: runId }).where("id", "=", runId))
+      const before = yield* db.first(
+        build
+          .selectFrom("registry_tag")
+          .select("value")
+          .where("run", "=", runId)
+          .where("key", "=", key),
+      )
+      yield* write(run, { tags: { [key]: amend(before?.value) } })
+    }),
     deleteTag: Effect.fnUntraced(function* (runId, key) {
       yield* present(runId)
       const { rows } = yield* db.run(

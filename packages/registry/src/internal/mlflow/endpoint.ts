@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import type { Experiments } from "../../Experiments.ts"
+import type { LoggedModels } from "../../LoggedModels.ts"
 import type { Models } from "../../Models.ts"
 import type { Promotions } from "../../Promotions.ts"
 import type { RegistryError } from "../../RegistryError.ts"
@@ -7,16 +8,24 @@ import type { Runs } from "../../Runs.ts"
 import { type Decodable, decoder } from "./request.ts"
 
 /** The services behind the protocol. */
-export type Services = Experiments | Models | Promotions | Runs
+export type Services = Experiments | LoggedModels | Models | Promotions | Runs
+
+/** What an endpoint knows of a request besides its parameters. */
+export interface Call {
+  /** Whether values that are too long are cut, as MLflow does, or refused. */
+  readonly truncateLongValues: boolean
+}
 
 /** An operation of MLflow's REST API. */
 export interface Endpoint {
-  readonly methods: ReadonlyArray<"GET" | "POST" | "DELETE">
-  /** Below `/api/2.0/mlflow`, e.g. `/runs/get`. */
+  readonly methods: ReadonlyArray<"GET" | "POST" | "PUT" | "PATCH" | "DELETE">
+  /** Below `/api/2.0/mlflow`, e.g. `/runs/get`, or `/logged-models/:model_id`. */
   readonly path: string
   readonly verb: "read" | "write"
-  /** Takes the body of a POST, or the query of a GET. */
-  readonly run: (raw: unknown) => Effect.Effect<unknown, RegistryError, Services>
+  /** Default 2.0. */
+  readonly version?: "2.0" | "3.0"
+  /** Takes the body of a POST, or the query of a GET; parameters of the path go before both. */
+  readonly run: (raw: unknown, call: Call) => Effect.Effect<unknown, RegistryError, Services>
 }
 
 /** Makes an endpoint whose request fits a schema. */
@@ -25,8 +34,13 @@ export const endpoint = <S extends Decodable>(
   path: string,
   verb: Endpoint["verb"],
   request: S,
-  handler: (input: S["Type"]) => Effect.Effect<unknown, RegistryError, Services>,
+  handler: (input: S["Type"], call: Call) => Effect.Effect<unknown, RegistryError, Services>,
 ): Endpoint => {
   const decode = decoder(request)
-  return { methods, path, verb, run: (raw) => Effect.flatMap(decode(raw), handler) }
+  return {
+    methods,
+    path,
+    verb,
+    run: (raw, call) => Effect.flatMap(decode(raw), (input) => handler(input, call)),
+  }
 }

@@ -20,8 +20,18 @@ const codes: Readonly<Record<Failure.Reason, readonly [code: string, status: num
   OutOfSpace: ["TEMPORARILY_UNAVAILABLE", 503],
 }
 
+/** MLflow's words for a body that is no JSON by its own account. */
+const wrongType = "Bad Request. Content-Type must be one of ['application/json']."
+
 /** MLflow's error: `{"error_code": name, "message": text}`. */
-export const formatError: FormatError = ({ reason, message }) => {
+export const formatError: FormatError = ({ reason, message, field }) => {
   const [code, status] = codes[reason]
-  return { status, body: { error_code: code, message } }
+  const isType = field === "body" && message.startsWith("the content type ")
+  return {
+    status,
+    ...(reason === "Unauthenticated"
+      ? { headers: { "www-authenticate": 'Basic realm="mlflow"' } }
+      : {}),
+    body: { error_code: code, message: isType ? wrongType : message },
+  }
 }

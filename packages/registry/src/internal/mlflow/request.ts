@@ -2,6 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import { invalid, type RegistryError } from "../../RegistryError.ts"
+import { json } from "./validate.ts"
 
 /** 64-bit integers arrive as numbers, or as text from a query string. */
 export const Int64 = Schema.Union([
@@ -26,6 +27,19 @@ export const Pairs = Schema.Array(
 /** A list that a query string with one value has as text. */
 export const Texts = Schema.Union([Schema.Array(Schema.String), Schema.String])
 
+/** The items of {@link Texts}. */
+export const textsOf = (texts: typeof Texts.Type | undefined): ReadonlyArray<string> =>
+  typeof texts === "string" ? [texts] : (texts ?? [])
+
+/** Which of the living and the deleted to find. */
+export const ViewType = Schema.Literals(["ACTIVE_ONLY", "DELETED_ONLY", "ALL"])
+
+/** MLflow's view as the services name it. */
+export const viewOf = (view: typeof ViewType.Type | undefined): "active" | "deleted" | "all" => {
+  if (view === "ALL") return "all"
+  return view === "DELETED_ONLY" ? "deleted" : "active"
+}
+
 /** A request decoded by a schema without services. */
 export type Decodable = Schema.ConstraintDecoder<unknown>
 
@@ -37,6 +51,17 @@ const at = (value: unknown, key: PropertyKey): unknown =>
   typeof value === "object" && value !== null && Object.hasOwn(value, key)
     ? Reflect.get(value, key)
     : undefined
+
+/** What Python calls the type of a JSON value. */
+const typeOf = (value: unknown): string => {
+  if (typeof value === "string") return "str"
+  if (typeof value === "boolean") return "bool"
+  if (typeof value === "number") return Number.isInteger(value) ? "int" : "float"
+  return Array.isArray(value) ? "list" : "dict"
+}
+
+/** How much of a value a message shows. */
+const most = 1000
 
 /** MLflow's words for a request that does not fit. */
 const refusal = (error: Schema.SchemaError, raw: unknown): RegistryError => {
@@ -50,10 +75,9 @@ const refusal = (error: Schema.SchemaError, raw: unknown): RegistryError => {
   if (value === undefined || value === null || value === "") {
     return invalid(name, `Missing value for required parameter '${name}'. ${hint}`)
   }
-  const shown = JSON.stringify(value)?.slice(0, 200)
   return invalid(
     name,
-    `Invalid value ${shown} for parameter '${name}' supplied: ${issue?.message ?? "not valid"}. ${hint}`,
+    `Invalid value ${json(value).slice(0, most)} for parameter '${name}' supplied:  Hint: Value was of type '${typeOf(value)}'. ${hint}`,
   )
 }
 
@@ -67,22 +91,42 @@ const unwrapped = (raw: unknown): unknown => {
   }
 }
 
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
 /** Old clients say `run_uuid`. */
-const renamed = (raw: unknown): unknown =>
-  typeof raw === "object" &&
-  raw !== null &&
-  !Array.isArray(raw) &&
-  Object.hasOwn(raw, "run_uuid") &&
-  !Object.hasOwn(raw, "run_id")
-    ? { ...raw, run_id: Reflect.get(raw, "run_uuid") }
+const renamed = (raw: Readonly<Record<string, unknown>>): unknown =>
+  Object.hasOwn(raw, "run_uuid") && (raw["run_id"] ?? "") === ""
+    ? { ...raw, run_id: raw["run_uuid"] }
     : raw
+
+/** Protocol buffers have no null: a field that is null is not there. */
+const withoutNulls = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(withoutNulls)
+  if (!isObject(value)) return value
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, item]) =>
+      item === null ? [] : [[key, withoutNulls(item)] as const],
+    ),
+  )
+}
 
 /** Decodes a request, or says in MLflow's words what is wrong with it. */
 export const decoder = <S extends Decodable>(schema: S) => {
   const decode = Schema.decodeUnknownEffect(schema)
   return (body: unknown): Effect.Effect<S["Type"], RegistryError> => {
-    const raw = renamed(unwrapped(body))
-    return Effect.mapError(decode(raw), (error) => refusal(error, raw))
+    const given = unwrapped(body)
+    if (!isObject(given)) {
+      return Effect.fail(
+        invalid("body", `The request is a JSON object with named parameters. ${hint}`),
+      )
+    }
+    const raw = renamed(given)
+    return Effect.catch(decode(raw), () => {
+      // Requests seldom have nulls, so the first try leaves them alone.
+      const clean = withoutNulls(raw)
+      return Effect.mapError(decode(clean), (error) => refusal(error, clean))
+    })
   }
 }
 
@@ -93,20 +137,20 @@ export const maxResults = (
   most: number,
 ): Effect.Effect<number, RegistryError> => {
   const value = given === undefined ? preset : Number(given)
-  return value > 0 && value <= most
-    ? Effect.succeed(value)
-    : Effect.fail(
-        invalid(
-          "max_results",
-          `Invalid value ${value} for parameter 'max_results' supplied: it must be a positive integer of at most ${most}. ${hint}`,
-        ),
-      )
+  if (value >= 1 && value <= most) return Effect.succeed(value)
+  const rule = value < 1 ? "a positive integer" : `at most ${most}`
+  return Effect.fail(
+    invalid(
+      "max_results",
+      `Invalid value ${value} for parameter 'max_results' supplied. It must be ${rule}`,
+    ),
+  )
 }
 
 /** Pairs as a record; MLflow cuts values that are too long. */
 export const recordOf = (
   pairs: typeof Pairs.Type | undefined,
-  longest: number,
+  longest = Number.POSITIVE_INFINITY,
 ): Readonly<Record<string, string>> =>
   Object.fromEntries((pairs ?? []).map(({ key, value }) => [key, (value ?? "").slice(0, longest)]))
 

@@ -23,7 +23,7 @@ export const endpoints: ReadonlyArray<Endpoint> = [
     Schema.Struct({
       experiment_ids: Schema.optionalKey(Schema.Array(Request.Id)),
       filter: Schema.optionalKey(Schema.String),
-      run_view_type: Schema.optionalKey(Schema.Literals(["ACTIVE_ONLY", "DELETED_ONLY", "ALL"])),
+      run_view_type: Schema.optionalKey(Request.ViewType),
       max_results: Schema.optionalKey(Request.Int64),
       order_by: Schema.optionalKey(Schema.Array(Schema.String)),
       page_token: Schema.optionalKey(Schema.String),
@@ -31,15 +31,19 @@ export const endpoints: ReadonlyArray<Endpoint> = [
     Effect.fnUntraced(function* (input) {
       const limit = yield* Request.maxResults(input.max_results, 1000, 50_000)
       const runs = yield* Runs
-      // Nothing is ever deleted here.
-      const experiments = input.run_view_type === "DELETED_ONLY" ? [] : (input.experiment_ids ?? [])
-      const { items, next } = yield* runs.search(experiments.map(String), {
+      const { items, next } = yield* runs.search((input.experiment_ids ?? []).map(String), {
         limit,
+        view: Request.viewOf(input.run_view_type),
         ...(input.filter === undefined ? {} : { filter: input.filter }),
         ...(input.order_by === undefined ? {} : { orderBy: input.order_by }),
         ...Request.tokenOf(input),
       })
-      return Render.page("runs", items.map(Render.run), next)
+      const links = yield* runs.links(items.map(({ runId }) => runId))
+      return Render.page(
+        "runs",
+        items.map((run) => Render.run(run, links)),
+        next,
+      )
     }),
   ),
   endpoint(

@@ -9,38 +9,40 @@ import * as Request from "./request.ts"
 const runName = "mlflow.runName"
 const RunId = Schema.Struct({ run_id: Schema.NonEmptyString })
 
-/** Runs over MLflow's REST API. */
+/** The life of runs over MLflow's REST API. */
 export const endpoints: ReadonlyArray<Endpoint> = [
   endpoint(
     ["POST"],
     "/runs/create",
     "write",
     Schema.Struct({
-      experiment_id: Schema.optionalKey(Request.Id),
+      experiment_id: Schema.optionalKey(Schema.Union([Schema.String, Schema.Int])),
       user_id: Schema.optionalKey(Schema.String),
-      run_name: Schema.optionalKey(Schema.String),
       start_time: Schema.optionalKey(Request.Int64),
+      run_name: Schema.optionalKey(Schema.String),
       tags: Schema.optionalKey(Request.Pairs),
     }),
     Effect.fnUntraced(function* (input) {
       const tags = Request.recordOf(input.tags, 8000)
       const name = input.run_name ?? ""
-      const tagged = tags[runName]
-      if (name !== "" && tagged !== undefined && tagged !== name) {
+      const tagged = tags[runName] ?? ""
+      if (name !== "" && tagged !== "" && tagged !== name) {
         return yield* invalid(
           "run_name",
           `Both 'run_name' argument and 'mlflow.runName' tag are specified, but with different values (run_name='${name}', mlflow.runName='${tagged}').`,
         )
       }
       const runs = yield* Runs
+      const experiment = String(input.experiment_id ?? "")
       const run = yield* runs.create({
-        experimentId: String(input.experiment_id ?? "0"),
+        experimentId: experiment === "" ? "0" : experiment,
         tags,
         ...(name === "" ? {} : { name }),
         ...(input.user_id === undefined ? {} : { user: input.user_id }),
         ...(input.start_time === undefined ? {} : { started: Number(input.start_time) * 1000 }),
       })
-      return { run: Render.run(run) }
+      const { outputs: _, ...made } = Render.run(run, new Map())
+      return { run: made }
     }),
   ),
   endpoint(
@@ -49,10 +51,10 @@ export const endpoints: ReadonlyArray<Endpoint> = [
     "write",
     Schema.Struct({
       ...RunId.fields,
+      end_time: Schema.optionalKey(Request.Int64),
       status: Schema.optionalKey(
         Schema.Literals(["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]),
       ),
-      end_time: Schema.optionalKey(Request.Int64),
       run_name: Schema.optionalKey(Schema.String),
     }),
     Effect.fnUntraced(function* ({ run_id, status, end_time, run_name = "" }) {
@@ -72,7 +74,40 @@ export const endpoints: ReadonlyArray<Endpoint> = [
     RunId,
     Effect.fnUntraced(function* ({ run_id }) {
       const runs = yield* Runs
-      return { run: Render.run(yield* runs.get(run_id)) }
+      return { run: Render.run(yield* runs.get(run_id), yield* runs.links([run_id])) }
+    }),
+  ),
+  endpoint(
+    ["POST"],
+    "/runs/delete",
+    "write",
+    RunId,
+    Effect.fnUntraced(function* ({ run_id }) {
+      const runs = yield* Runs
+      yield* runs.remove(run_id)
+      return {}
+    }),
+  ),
+  endpoint(
+    ["POST"],
+    "/runs/restore",
+    "write",
+    RunId,
+    Effect.fnUntraced(function* ({ run_id }) {
+      const runs = yield* Runs
+      yield* runs.restore(run_id)
+      return {}
+    }),
+  ),
+  endpoint(
+    ["POST"],
+    "/runs/delete-tag",
+    "write",
+    Schema.Struct({ ...RunId.fields, key: Schema.NonEmptyString }),
+    Effect.fnUntraced(function* ({ run_id, key }) {
+      const runs = yield* Runs
+      yield* runs.deleteTag(run_id, key)
+      return {}
     }),
   ),
 ]
