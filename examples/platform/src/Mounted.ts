@@ -36,7 +36,8 @@ export const modules: ReadonlyArray<Mounted> = [
       { path: "/api/2.0/mlflow/runs/create", open: false },
       { path: "/api/2.0/mlflow/runs/log-metric", open: false },
     ],
-    register: (app, runtime) => app.register(RegistryHttp.plugin, { runtime }),
+    // The feature store's clients ask the same path.
+    register: (app, runtime) => app.register(RegistryHttp.plugin, { runtime, health: false }),
   },
   {
     name: "Serving",

@@ -8,7 +8,8 @@ import { FeatureStore } from "@ashlar/feature-store"
 import * as OnlineDatabase from "@ashlar/feature-store/database"
 import { Gate, Monitoring } from "@ashlar/monitoring"
 import { Orchestrator } from "@ashlar/orchestrator"
-import { Experiments, Lineage, ModelPorts, Models, Runs } from "@ashlar/registry"
+import { Lineage, ModelPorts } from "@ashlar/registry"
+import * as RegistryHttp from "@ashlar/registry/fastify"
 import { Serving } from "@ashlar/serving"
 import * as Layer from "effect/Layer"
 import { join } from "node:path"
@@ -20,9 +21,7 @@ import * as Observability from "./observability.ts"
 export const layer = (settings: PlatformSettings) => {
   const backends = Layer.mergeAll(databaseLayer(settings.database), blobLayer(settings.blobs))
   const records = Layer.mergeAll(
-    Experiments.layer,
-    Runs.layer,
-    Models.layer,
+    RegistryHttp.services,
     Lineage.layer,
     Monitoring.layer(),
     Tokens.layer(settings.tokens),

@@ -1,7 +1,7 @@
 import * as Fs from "@ashlar/core/fs"
 import * as HttpKit from "@ashlar/core/fastify"
 import * as Sqlite from "@ashlar/core/sqlite"
-import { Client, Experiments, Models, type RegistryError, Runs, Tracking } from "@ashlar/registry"
+import { Client, type RegistryError, Runs, Tracking } from "@ashlar/registry"
 import * as Mlflow from "@ashlar/registry/fastify"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -25,7 +25,7 @@ import { afterAll, beforeAll, expect, it } from "vitest"
 import { byChance, type Fault, type Proxy, startProxy } from "./fixtures/client/proxy.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "ashlar-journal-"))
-const services = Layer.mergeAll(Runs.layer, Experiments.layer, Models.layer).pipe(
+const services = Mlflow.services.pipe(
   Layer.provideMerge(
     Layer.merge(
       Sqlite.layer({ file: join(folder, "registry.sqlite") }),

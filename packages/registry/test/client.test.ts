@@ -2,7 +2,7 @@ import * as Fs from "@ashlar/core/fs"
 import * as HttpKit from "@ashlar/core/fastify"
 import * as Sqlite from "@ashlar/core/sqlite"
 import { RunTracker } from "@ashlar/core"
-import { Client, Experiments, Models, type RegistryError, Runs, Tracking } from "@ashlar/registry"
+import { Client, type RegistryError, Tracking } from "@ashlar/registry"
 import * as Mlflow from "@ashlar/registry/fastify"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -19,9 +19,7 @@ const stores = Layer.merge(
   Sqlite.layer({ file: join(folder, "registry.sqlite") }),
   Fs.layer({ directory: join(folder, "blobs") }),
 )
-const services = Layer.mergeAll(Runs.layer, Experiments.layer, Models.layer).pipe(
-  Layer.provideMerge(stores),
-)
+const services = Mlflow.services.pipe(Layer.provideMerge(stores))
 const runtime = ManagedRuntime.make(services)
 let server: HttpKit.Server
 beforeAll(async () => {

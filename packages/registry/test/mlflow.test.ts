@@ -2,7 +2,7 @@ import * as Fs from "@ashlar/core/fs"
 import * as HttpKit from "@ashlar/core/fastify"
 import * as Postgres from "@ashlar/core/postgres"
 import * as Sqlite from "@ashlar/core/sqlite"
-import { Experiments, Models, Runs } from "@ashlar/registry"
+import { Runs } from "@ashlar/registry"
 import * as Mlflow from "@ashlar/registry/fastify"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -44,7 +44,7 @@ const databases = {
 describe.each(["sqlite", "postgres"] as const)("MLflow's REST API on %s", (backend) => {
   const open = async () => {
     const runtime = ManagedRuntime.make(
-      Layer.mergeAll(Runs.layer, Experiments.layer, Models.layer).pipe(
+      Mlflow.services.pipe(
         Layer.provide([databases[backend](), Fs.layer({ directory: join(folder, backend) })]),
       ),
     )

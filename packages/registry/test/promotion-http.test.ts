@@ -2,7 +2,7 @@ import { type Auth, Digest, ModelPackage, PromotionGate } from "@ashlar/core"
 import * as Fs from "@ashlar/core/fs"
 import * as HttpKit from "@ashlar/core/fastify"
 import * as Sqlite from "@ashlar/core/sqlite"
-import { Audit, Experiments, Models, Runs } from "@ashlar/registry"
+import { Audit, Models } from "@ashlar/registry"
 import * as Mlflow from "@ashlar/registry/fastify"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -38,7 +38,7 @@ const people: Readonly<Record<string, ReadonlyArray<Auth.Scope>>> = {
 
 describe("promotion over HTTP", () => {
   const runtime = ManagedRuntime.make(
-    Layer.mergeAll(Runs.layer, Experiments.layer, Models.layer).pipe(
+    Mlflow.services.pipe(
       Layer.provide([
         Sqlite.layer({ file: join(folder, "registry.sqlite") }),
         Fs.layer({ directory: join(folder, "blobs") }),

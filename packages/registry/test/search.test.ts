@@ -50,7 +50,7 @@ describe.each(["sqlite", "postgres"] as const)("a search of runs on %s", (backen
         ? Sqlite.layer({ file: join(folder, "registry.sqlite") })
         : Postgres.layer({ url: postgres.url, schema: postgres.schema })
     runtime = ManagedRuntime.make(
-      Layer.mergeAll(Runs.layer, Experiments.layer, Models.layer).pipe(
+      Mlflow.services.pipe(
         Layer.provide([database, Fs.layer({ directory: join(folder, "blobs") })]),
       ),
     )

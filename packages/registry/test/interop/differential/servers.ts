@@ -1,7 +1,6 @@
 import * as Fs from "@ashlar/core/fs"
 import * as HttpKit from "@ashlar/core/fastify"
 import * as Sqlite from "@ashlar/core/sqlite"
-import { Experiments, Models, Runs } from "@ashlar/registry"
 import * as Mlflow from "@ashlar/registry/fastify"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
@@ -106,7 +105,7 @@ export const startMlflow = async (folder: string): Promise<Started> => {
 /** Starts this package's plugin on a new SQLite file and a new directory of blobs. */
 export const startOurs = async (folder: string): Promise<Started> => {
   const runtime = ManagedRuntime.make(
-    Layer.mergeAll(Runs.layer, Experiments.layer, Models.layer).pipe(
+    Mlflow.services.pipe(
       Layer.provide([
         Sqlite.layer({ file: join(folder, "registry.sqlite") }),
         Fs.layer({ directory: join(folder, "blobs") }),
