@@ -160,6 +160,16 @@ export const sign = Effect.fnUntraced(function* (
   )
 })
 
+/** A signature's JSON, checked for its form only, with a short name of the key or certificate it is of. */
+export const decode = Effect.fnUntraced(function* (
+  signature: unknown,
+): Effect.fn.Return<{ readonly bundle: Bundle; readonly key: string }, RegistryError> {
+  const bundle = yield* read(signature)
+  const { publicKey, x509CertificateChain } = bundle.verificationMaterial
+  const material = x509CertificateChain?.certificates[0].rawBytes ?? publicKey?.hint ?? ""
+  return { bundle, key: createHash("sha256").update(material).digest("hex") }
+})
+
 const untrusted = (message: string) =>
   new RegistryError({ reason: "PermissionDenied", field: "signature", message })
 

@@ -1,5 +1,6 @@
 import { Digest } from "@ashlar/core"
-import { Signing } from "@ashlar/registry"
+import * as Memory from "@ashlar/core/memory"
+import { Signatures, SignatureVerifier, Signing } from "@ashlar/registry"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "fast-check"
 import { generateKeyPairSync } from "node:crypto"
@@ -137,5 +138,53 @@ describe("keys", () => {
       Effect.flip(Signing.sign(flights, { privateKey, passphrase: "shut" })),
     )
     expect(error.field).toBe("privateKey")
+  })
+})
+
+describe("signatures of a version", () => {
+  const version = {
+    name: "flights",
+    version: 3,
+    digest: Digest.of("content"),
+    files: flights.files.map(({ path, digest }) => ({
+      path,
+      digest: digest as Digest.Digest,
+      size: 1,
+    })),
+  }
+  const ask = (whom: Signing.Trust) =>
+    Effect.provide(
+      SignatureVerifier.SignatureVerifier.use((verifier) => verifier.verify(version)),
+      Signatures.verifierLayer(whom),
+    )
+
+  it("are kept, and the verifier finds one of somebody trusted", async () => {
+    const program = Effect.gen(function* () {
+      const before = yield* ask(trust)
+      yield* Signatures.sign(version, pair("P-384"))
+      const stranger = yield* ask(trust)
+      yield* Signatures.sign(version, bob)
+      yield* Signatures.sign(version, bob)
+      const kept = yield* Signatures.list(version)
+      return { before, stranger, kept: kept.length, after: yield* ask(trust) }
+    })
+    const got = await Effect.runPromise(Effect.provide(program, Memory.layer))
+    expect(got).toEqual({
+      before: { valid: false, message: "flights has no signature: sign it" },
+      stranger: { valid: false, message: expect.stringContaining("is not trusted here") },
+      kept: 2,
+      after: { valid: true, signer: expect.stringMatching(/^key /), message: expect.any(String) },
+    })
+  })
+
+  it("that are none are not kept; a trusted key that is none is told", async () => {
+    const program = Effect.gen(function* () {
+      const none = yield* Effect.flip(Signatures.attach(version, "{}"))
+      yield* Signatures.sign(version, ada)
+      const key = yield* Effect.flip(ask({ publicKeys: ["no key"] }))
+      return [none.reason, key.field]
+    })
+    const got = await Effect.runPromise(Effect.provide(program, Memory.layer))
+    expect(got).toEqual(["Corrupt", "publicKeys"])
   })
 })
