@@ -2,9 +2,10 @@ import { BlobStore, Name, Page, type RunTracker } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { invalid, type RegistryError } from "../RegistryError.ts"
+import { isAmbiguous } from "./mlflow/validate.ts"
 
 /** MLflow's rule for metric, param and tag keys. */
-const keyPattern = /^[/\w.\- :]{1,250}$/
+const keyPattern = /^[/\p{L}\p{N}_.\- :]{1,250}$/u
 
 const isPath: (value: string) => boolean = Schema.is(BlobStore.BlobKey)
 
@@ -30,43 +31,65 @@ export const path = (field: string, value: string): Effect.Effect<void, Registry
         ),
       )
 
+/** Keys that were checked before: a run logs the same ones over and over. */
+const good = new Set<string>()
+const remembered = 50_000
+
+const isKey = (key: string): boolean => {
+  if (good.has(key)) return true
+  if (!keyPattern.test(key) || isAmbiguous(key)) return false
+  if (good.size >= remembered) good.clear()
+  good.add(key)
+  return true
+}
+
+const badKey = (kind: string, key: string): RegistryError =>
+  invalid(
+    `${kind}.${key.slice(0, 100)}`,
+    `${kind} key ${JSON.stringify(key.slice(0, 100))}: use 1 to 250 letters, digits, '_', '-', '.', ' ', ':' or '/', relative and without '..'`,
+  )
+
+/** Whether a text has more characters than so many; most have less, in code units too. */
+const isLonger = (text: string, limit: number): boolean =>
+  text.length > limit && (text.length > 2 * limit || [...text].length > limit)
+
+const wrongText = (
+  kind: "params" | "tags",
+  texts: Readonly<Record<string, string | number | boolean>> | undefined,
+  limit: number,
+): RegistryError | undefined => {
+  for (const [key, value] of Object.entries(texts ?? {})) {
+    if (!isKey(key)) return badKey(kind, key)
+    if (isLonger(String(value), limit)) {
+      return invalid(`${kind}.${key}`, `${kind} ${key} has more than ${limit} characters`)
+    }
+  }
+  return undefined
+}
+
+const wrongMetric = (metrics: RunTracker.RunBatch["metrics"]): RegistryError | undefined => {
+  for (const { key, value, step = 0, time = 0 } of metrics ?? []) {
+    if (!isKey(key)) return badKey("metrics", key)
+    const whole = Number.isSafeInteger(step) && Number.isSafeInteger(time) && time >= 0
+    if (typeof value !== "number" || !whole) {
+      return invalid(
+        `metrics.${key}`,
+        `metric ${key}: value is a number, step and time are whole numbers within 2^53, time not negative`,
+      )
+    }
+  }
+  return undefined
+}
+
 /** Checks keys, sizes and values of what is logged: MLflow's limits. */
 export const batch = (
   logged: RunTracker.RunBatch & { readonly seed?: number },
 ): Effect.Effect<void, RegistryError> => {
-  const keyed = [
-    ...Object.entries(logged.params ?? {}).map(([key, value]) => ["params", key, value] as const),
-    ...Object.entries(logged.tags ?? {}).map(([key, value]) => ["tags", key, value] as const),
-    ...(logged.metrics ?? []).map(({ key, value }) => ["metrics", key, value] as const),
-  ]
-  for (const [kind, key, value] of keyed) {
-    if (!keyPattern.test(key) || key.startsWith("/") || key.split("/").includes("..")) {
-      return Effect.fail(
-        invalid(
-          `${kind}.${key.slice(0, 100)}`,
-          `${kind} key ${JSON.stringify(key.slice(0, 100))}: use 1 to 250 letters, digits, '_', '-', '.', ' ', ':' or '/', relative and without '..'`,
-        ),
-      )
-    }
-    const limit = kind === "params" ? 6000 : 8000
-    if (kind !== "metrics" && String(value).length > limit) {
-      return Effect.fail(
-        invalid(`${kind}.${key}`, `${kind} ${key} has more than ${limit} characters`),
-      )
-    }
-  }
-  for (const { key, value, step = 0, time = 0 } of logged.metrics ?? []) {
-    const whole = Number.isSafeInteger(step) && Number.isSafeInteger(time) && time >= 0
-    if (typeof value !== "number" || !whole) {
-      return Effect.fail(
-        invalid(
-          `metrics.${key}`,
-          `metric ${key}: value is a number, step and time are whole numbers, time not negative`,
-        ),
-      )
-    }
-  }
-  return Effect.void
+  const wrong =
+    wrongText("params", logged.params, 6000) ??
+    wrongText("tags", logged.tags, 8000) ??
+    wrongMetric(logged.metrics)
+  return wrong === undefined ? Effect.void : Effect.fail(wrong)
 }
 
 /** The position in a page token of (time, id). */

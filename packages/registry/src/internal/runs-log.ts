@@ -5,7 +5,7 @@ import { invalid, RegistryError } from "../RegistryError.ts"
 import type { LogOptions } from "../Runs.ts"
 import * as Limits from "./limits.ts"
 import type { Tables } from "./migrations.ts"
-import { refuseDeleted } from "./runs-lifecycle.ts"
+import { refuseDeleted, runName } from "./runs-lifecycle.ts"
 import type { Reading } from "./runs-read.ts"
 import type { Write } from "./runs-write.ts"
 import { settle } from "./search/plan-walk.ts"
@@ -42,6 +42,12 @@ export const make = ({ db }: Store, { locked }: Reading, write: Write): Logging 
     3,
   )
 
+  const rename = db.prepare<Tables, [string, string], never>(
+    (build, [name, run]) =>
+      sql<never>`${build.updateTable("registry_run").set({ name }).where("id", "=", run)}`,
+    2,
+  )
+
   const inside = Effect.fnUntraced(function* (
     runId: string,
     batch: RunTracker.RunBatch,
@@ -60,6 +66,9 @@ export const make = ({ db }: Store, { locked }: Reading, write: Write): Logging 
       })
     }
     yield* write(run, batch)
+    // This tag is the run's name.
+    const name = batch.tags?.[runName] ?? ""
+    if (name !== "" && name !== run.name) yield* rename(name, runId)
   })
 
   return {

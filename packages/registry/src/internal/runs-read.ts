@@ -1,6 +1,6 @@
 import type { Database, RunTracker, Timestamp } from "@ashlar/core"
 import * as Effect from "effect/Effect"
-import { notFound, type RegistryError } from "../RegistryError.ts"
+import { RegistryError } from "../RegistryError.ts"
 import type { SeriesRow } from "./migrations/0004-tracking.ts"
 import type { RunRow, Tables } from "./migrations.ts"
 import * as Lists from "./series/lists.ts"
@@ -60,7 +60,11 @@ interface Pair {
 type Last = Pick<SeriesRow, "run" | "key" | "last_step" | "last_time" | "last_value">
 
 const missing = (runId: string): RegistryError =>
-  notFound(`Run with id=${runId.slice(0, 300)} not found: it`)
+  new RegistryError({
+    reason: "NotFound",
+    field: "run_id",
+    message: `Run with id=${runId.slice(0, 300)} not found`,
+  })
 
 /** Sets a key; `__proto__` is a key as any other. */
 const put = <Value>(record: Record<string, Value>, key: string, value: Value): void => {

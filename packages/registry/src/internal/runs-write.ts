@@ -2,10 +2,13 @@ import type { Database, RunTracker } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import { invalid, type RegistryError } from "../RegistryError.ts"
 import type { RunRow, Tables } from "./migrations.ts"
+import { shown } from "./mlflow/validate.ts"
 import * as Lists from "./series/lists.ts"
 import * as Series from "./series/write.ts"
 import type { Store } from "./store.ts"
 
+/** Changed params that a message lists. */
+const shownParams = 10
 /** Most tags of one statement. */
 const chunk = 1000
 
@@ -53,11 +56,19 @@ export const make = (store: Store): Write => {
       ),
     )
     const valueOf = new Map(stored.map(({ key, value }) => [key, value]))
-    const changed = params.find(({ key, value }) => valueOf.get(key) !== value)
-    if (changed === undefined) return
+    const changed = params.filter(({ key, value }) => valueOf.get(key) !== value)
+    const [first] = changed
+    if (first === undefined) return
+    const list = changed
+      .slice(0, shownParams)
+      .map(
+        ({ key, value }) =>
+          `{'key': ${shown(key)}, 'old_value': ${shown(valueOf.get(key) ?? "")}, 'new_value': ${shown(value)}}`,
+      )
+      .join(", ")
     return yield* invalid(
-      `params.${changed.key}`,
-      `Changing param values is not allowed. Param ${changed.key} of run ${run} is ${JSON.stringify(valueOf.get(changed.key))} and cannot become ${JSON.stringify(changed.value)}: log it under another key, or start another run`,
+      `params.${first.key}`,
+      `Changing param values is not allowed. Params were already logged='[${list}]' for run ID='${run}'.`,
     )
   })
 

@@ -1,71 +1,95 @@
 import type { RunTracker } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { invalid } from "../../RegistryError.ts"
+import { LoggedModels } from "../../LoggedModels.ts"
+import { invalid, RegistryError } from "../../RegistryError.ts"
 import { Runs } from "../../Runs.ts"
-import { type Endpoint, endpoint } from "./endpoint.ts"
-import * as Request from "./request.ts"
+import { type Call, type Endpoint, endpoint } from "./endpoint.ts"
+import * as Batch from "./runs-batch.ts"
+import * as Validate from "./validate.ts"
 
-const runName = "mlflow.runName"
 const RunId = Schema.Struct({ run_id: Schema.NonEmptyString })
-
-const Metric = Schema.Struct({
-  key: Schema.NonEmptyString,
-  value: Request.Double,
-  timestamp: Request.Int64,
-  step: Schema.optionalKey(Request.Int64),
-})
-
-/** MLflow keeps infinities as the greatest double. */
-const clipped = (value: number): number =>
-  Number.isNaN(value) ? value : Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, value))
-
-const metricOf = ({ key, value, timestamp, step }: typeof Metric.Type): RunTracker.Metric => ({
-  key,
-  value: clipped(Number(value)),
-  time: Number(timestamp) * 1000,
-  step: Number(step ?? 0),
-})
 
 /** MLflow takes data of a run in any status. */
 const log = Effect.fnUntraced(function* (runId: string, batch: RunTracker.RunBatch) {
   const runs = yield* Runs
   yield* runs.log(runId, batch, { ended: "allow" })
-  // This tag is the run's name.
-  const name = batch.tags?.[runName]
-  if (name !== undefined) yield* runs.update(runId, { name })
   return {}
 })
 
-const limits = { metrics: 1000, params: 100, tags: 100 } as const
+type Metric = typeof Batch.Metric.Type
 
-const checkBatch = Effect.fnUntraced(function* (batch: {
-  readonly metrics: ReadonlyArray<unknown>
-  readonly params: ReadonlyArray<{ readonly key: string }>
-  readonly tags: ReadonlyArray<unknown>
-}) {
-  for (const part of ["metrics", "params", "tags"] as const) {
-    const count = batch[part].length
-    if (count <= limits[part]) continue
-    return yield* invalid(
-      part,
-      `A batch logging request can contain at most ${limits[part]} ${part}. Got ${count} ${part}. Please split up ${part} across multiple requests and try again.`,
+/** Metrics that name a logged model are its own, too. */
+const logOfModels = Effect.fnUntraced(function* (runId: string, metrics: ReadonlyArray<Metric>) {
+  const named = metrics.filter(({ model_id }) => (model_id ?? "") !== "")
+  if (named.length === 0) return
+  const runs = yield* Runs
+  yield* runs.get(runId)
+  const models = yield* LoggedModels
+  const byModel = Map.groupBy(named, ({ model_id }) => model_id ?? "")
+  for (const [model, ofModel] of byModel) {
+    yield* models.logMetrics(
+      model,
+      ofModel.map((metric) => {
+        const { key, value, time = 0, step = 0 } = Batch.metricOf(metric)
+        const { dataset_name: name = "", dataset_digest: digest = "" } = metric
+        return {
+          key,
+          value,
+          time,
+          step,
+          runId,
+          ...(name === "" ? {} : { datasetName: name }),
+          ...(digest === "" ? {} : { datasetDigest: digest }),
+        }
+      }),
     )
   }
-  const total = batch.metrics.length + batch.params.length + batch.tags.length
-  if (total > 1000) {
-    return yield* invalid(
-      "metrics",
-      `A batch logging request can contain at most 1000 metrics, params and tags together. Got ${total}. Please split them across multiple requests and try again.`,
-    )
-  }
-  const keys = new Set(batch.params.map(({ key }) => key))
-  if (keys.size === batch.params.length) return
-  return yield* invalid(
-    "params",
-    "Duplicate parameter keys have been submitted. Please ensure the request contains only one param value per param key.",
-  )
 })
+
+const logBatch = Effect.fnUntraced(function* (
+  { run_id, metrics = [], params = [], tags = [] }: typeof Batch.Batch.Type,
+  call: Call,
+) {
+  let named = false
+  for (const [index, metric] of metrics.entries()) {
+    const wrong = Batch.wrongMetric(metric, `metrics[${index}]`)
+    if (wrong !== undefined) return yield* wrong
+    if (metric.model_id !== undefined) named = true
+  }
+  const paramRecord = Batch.recordOf("params", params, call)
+  if (paramRecord instanceof RegistryError) return yield* paramRecord
+  const tagRecord = Batch.recordOf("tags", tags, call)
+  if (tagRecord instanceof RegistryError) return yield* tagRecord
+  const wrong = Validate.run(run_id) ?? Batch.wrongBatch(metrics.length, params, tags.length)
+  if (wrong !== undefined) return yield* wrong
+  yield* log(run_id, {
+    ...(metrics.length === 0 ? {} : { metrics: metrics.map(Batch.metricOf) }),
+    ...(params.length === 0 ? {} : { params: paramRecord }),
+    ...(tags.length === 0 ? {} : { tags: tagRecord }),
+  })
+  if (named) yield* logOfModels(run_id, metrics)
+  return {}
+})
+
+const anyBatch = endpoint(["POST"], "/runs/log-batch", "write", Batch.Batch, logBatch)
+
+const Pair = Schema.Struct({
+  ...RunId.fields,
+  key: Schema.NonEmptyString,
+  value: Schema.optionalKey(Schema.String),
+})
+
+const changed = (runId: string, key: string, value: string) =>
+  Effect.fnUntraced(function* (error: RegistryError) {
+    if (!error.message.startsWith("Changing param values")) return yield* error
+    const runs = yield* Runs
+    const run = yield* runs.get(runId)
+    return yield* invalid(
+      `params.${key}`,
+      `Changing param values is not allowed. Param with key='${key}' was already logged with value='${run.params[key] ?? ""}' for run ID='${runId}'. Attempted logging new value '${value}'.`,
+    )
+  })
 
 /** What runs log, over MLflow's REST API. */
 export const endpoints: ReadonlyArray<Endpoint> = [
@@ -73,50 +97,45 @@ export const endpoints: ReadonlyArray<Endpoint> = [
     ["POST"],
     "/runs/log-metric",
     "write",
-    Schema.Struct({ ...RunId.fields, ...Metric.fields }),
-    ({ run_id, ...metric }) => log(run_id, { metrics: [metricOf(metric)] }),
+    Schema.Struct({ ...RunId.fields, ...Batch.Metric.fields }),
+    Effect.fnUntraced(function* ({ run_id, ...metric }) {
+      const wrong = Batch.wrongMetric(metric, "")
+      if (wrong !== undefined) return yield* wrong
+      yield* log(run_id, { metrics: [Batch.metricOf(metric)] })
+      yield* logOfModels(run_id, [metric])
+      return {}
+    }),
   ),
   endpoint(
     ["POST"],
     "/runs/log-parameter",
     "write",
-    Schema.Struct({
-      ...RunId.fields,
-      key: Schema.NonEmptyString,
-      value: Schema.optionalKey(Schema.String),
+    Pair,
+    Effect.fnUntraced(function* ({ run_id, ...pair }, call) {
+      const params = Batch.recordOf("params", [pair], call, () => "")
+      if (params instanceof RegistryError) return yield* params
+      return yield* Effect.catch(
+        log(run_id, { params }),
+        changed(run_id, pair.key, params[pair.key] ?? ""),
+      )
     }),
-    ({ run_id, key, value = "" }) =>
-      log(run_id, { params: Request.recordOf([{ key, value }], 6000) }),
   ),
   endpoint(
     ["POST"],
     "/runs/set-tag",
     "write",
-    Schema.Struct({
-      ...RunId.fields,
-      key: Schema.NonEmptyString,
-      value: Schema.optionalKey(Schema.String),
-    }),
-    ({ run_id, key, value = "" }) =>
-      log(run_id, { tags: Request.recordOf([{ key, value }], 8000) }),
-  ),
-  endpoint(
-    ["POST"],
-    "/runs/log-batch",
-    "write",
-    Schema.Struct({
-      ...RunId.fields,
-      metrics: Schema.optionalKey(Schema.Array(Metric)),
-      params: Schema.optionalKey(Request.Pairs),
-      tags: Schema.optionalKey(Request.Pairs),
-    }),
-    Effect.fnUntraced(function* ({ run_id, metrics = [], params = [], tags = [] }) {
-      yield* checkBatch({ metrics, params, tags })
-      return yield* log(run_id, {
-        metrics: metrics.map(metricOf),
-        params: Request.recordOf(params, 6000),
-        tags: Request.recordOf(tags, 8000),
-      })
+    Pair,
+    Effect.fnUntraced(function* ({ run_id, ...pair }, call) {
+      const tags = Batch.recordOf("tags", [pair], call, () => "")
+      if (tags instanceof RegistryError) return yield* tags
+      return yield* log(run_id, { tags })
     }),
   ),
+  {
+    ...anyBatch,
+    run: (raw, call) => {
+      const plain = Batch.plainBatch(raw)
+      return plain === undefined ? anyBatch.run(raw, call) : logBatch(plain, call)
+    },
+  },
 ]
