@@ -1,4 +1,5 @@
-import type { Database } from "@ashlar/core"
+import { type Database, Timestamp } from "@ashlar/core"
+import { sql } from "kysely"
 
 /** Experiments that go and come back, what datasets and models runs read and wrote, logged models. */
 export const migration: Database.Migration = {
@@ -7,6 +8,8 @@ export const migration: Database.Migration = {
     build.schema.alterTable("registry_experiment").addColumn("artifact_location", "text"),
     build.schema.alterTable("registry_experiment").addColumn("deleted", "bigint"),
     build.schema.alterTable("registry_run").addColumn("artifact_uri", "text"),
+    // The experiment of the migration before had no time.
+    sql`update registry_experiment set created = ${Timestamp.now()} where id = '0' and created = 0`,
     // Schemas and profiles are large and the same for all runs of an experiment.
     build.schema
       .createTable("registry_dataset")

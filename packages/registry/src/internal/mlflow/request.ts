@@ -31,13 +31,17 @@ export const Texts = Schema.Union([Schema.Array(Schema.String), Schema.String])
 export const textsOf = (texts: typeof Texts.Type | undefined): ReadonlyArray<string> =>
   typeof texts === "string" ? [texts] : (texts ?? [])
 
-/** Which of the living and the deleted to find. */
-export const ViewType = Schema.Literals(["ACTIVE_ONLY", "DELETED_ONLY", "ALL"])
+/** Which of the living and the deleted to find; protocol buffers take names and numbers. */
+export const ViewType = Schema.Literals([
+  ...(["ACTIVE_ONLY", "DELETED_ONLY", "ALL"] as const),
+  ...([1, 2, 3, "1", "2", "3"] as const),
+])
 
 /** MLflow's view as the services name it. */
 export const viewOf = (view: typeof ViewType.Type | undefined): "active" | "deleted" | "all" => {
-  if (view === "ALL") return "all"
-  return view === "DELETED_ONLY" ? "deleted" : "active"
+  const name = String(view)
+  if (name === "ALL" || name === "3") return "all"
+  return name === "DELETED_ONLY" || name === "2" ? "deleted" : "active"
 }
 
 /** A request decoded by a schema without services. */

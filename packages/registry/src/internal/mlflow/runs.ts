@@ -7,6 +7,8 @@ import * as Render from "./render.ts"
 import * as Request from "./request.ts"
 
 const runName = "mlflow.runName"
+/** In the order of their numbers, from 1, which protocol buffers take for names. */
+const statuses = ["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"] as const
 const RunId = Schema.Struct({ run_id: Schema.NonEmptyString })
 
 /** The life of runs over MLflow's REST API. */
@@ -52,13 +54,12 @@ export const endpoints: ReadonlyArray<Endpoint> = [
     Schema.Struct({
       ...RunId.fields,
       end_time: Schema.optionalKey(Request.Int64),
-      status: Schema.optionalKey(
-        Schema.Literals(["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]),
-      ),
+      status: Schema.optionalKey(Schema.Literals([...statuses, 1, 2, 3, 4, 5])),
       run_name: Schema.optionalKey(Schema.String),
     }),
-    Effect.fnUntraced(function* ({ run_id, status, end_time, run_name = "" }) {
+    Effect.fnUntraced(function* ({ run_id, status: given, end_time, run_name = "" }) {
       const runs = yield* Runs
+      const status = typeof given === "number" ? statuses[given - 1] : given
       const run = yield* runs.update(run_id, {
         ...(status === undefined ? {} : { status }),
         ...(end_time === undefined ? {} : { ended: Number(end_time) * 1000 }),
