@@ -7,7 +7,7 @@
  *
  * @module
  */
-import type { BlobStore, Database, Page } from "@ashlar/core"
+import { BlobStore, type Database, type Page } from "@ashlar/core"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -24,7 +24,7 @@ import { type Entry, keep } from "./internal/artifacts/tree.ts"
 import * as Uploads from "./internal/artifacts/uploads.ts"
 import type { Part, Upload } from "./internal/artifacts/uploads.ts"
 import * as Store from "./internal/store.ts"
-import { fromBackend, invalid, type RegistryError } from "./RegistryError.ts"
+import { fromBackend, invalid, RegistryError } from "./RegistryError.ts"
 
 export type { CollectOptions, Collected } from "./internal/artifacts/collect.ts"
 export type { Range } from "./internal/artifacts/contents.ts"
@@ -55,10 +55,7 @@ export class Artifacts extends Context.Service<
      * Stores a file, in place of one with this path. A stream is never held in memory. What is not
      * stored whole is not stored.
      */
-    readonly put: (
-      path: string,
-      content: Uint8Array | Stream.Stream<Uint8Array, BlobStore.BlobStoreError>,
-    ) => Effect.Effect<File, RegistryError>
+    readonly put: (path: string, content: Content) => Effect.Effect<File, RegistryError>
     /** Fails with `NotFound`, and with `InvalidInput` for a directory. */
     readonly get: (path: string) => Effect.Effect<File, RegistryError>
     /**
@@ -89,7 +86,7 @@ export class Artifacts extends Context.Service<
     readonly putPart: (
       uploadId: string,
       partNumber: number,
-      content: Uint8Array | Stream.Stream<Uint8Array, BlobStore.BlobStoreError>,
+      content: Content,
     ) => Effect.Effect<Part, RegistryError>
     /** Joins the parts into the file. Completing again does no harm. */
     readonly completeUpload: (
@@ -136,16 +133,53 @@ const mostSeconds = 604_800
 const isWithin = (value: number, most: number) =>
   Number.isSafeInteger(value) && value >= 1 && value <= most
 
+/** Bytes, or a stream of them. */
+export type Content = Uint8Array | Stream.Stream<Uint8Array, BlobStore.BlobStoreError>
+
+/** Content that fails when it turns out to be larger than a file may be. */
+const limit =
+  (maxBytes: number) =>
+  (content: Content): Content => {
+    if (content instanceof Uint8Array && content.length <= maxBytes) return content
+    const stream = content instanceof Uint8Array ? Stream.succeed(content) : content
+    return Stream.suspend(() => {
+      let size = 0
+      return Stream.mapEffect(stream, (chunk) => {
+        size += chunk.length
+        return size <= maxBytes
+          ? Effect.succeed(chunk)
+          : Effect.fail(
+              new BlobStore.BlobStoreError({
+                reason: "TooLarge",
+                message: `the content is larger than the ${maxBytes} bytes a file may have`,
+              }),
+            )
+      })
+    })
+  }
+
 const make = Effect.fnUntraced(function* ({ maxBytes = largest }: ArtifactsOptions) {
   if (!isWithin(maxBytes, Number.MAX_SAFE_INTEGER)) {
     return yield* invalid("maxBytes", `maxBytes is ${maxBytes}: give a whole number of bytes`)
   }
   const store = yield* Store.make
   const { blobs, contents, tree, wrap } = store
+  const bounded = limit(maxBytes)
   const uploads = yield* Uploads.make(store, maxBytes)
   const signing = yield* wrap(Signing.make(store))
   const collect = Collect.make(store, uploads)
   const purge = Purge.make(store)
+
+  /** Files of registered versions never change. */
+  const writable = Effect.fnUntraced(function* (given: string) {
+    const path = yield* Path.parseFile("path", given)
+    if (path !== "registered-models" && !path.startsWith("registered-models/")) return path
+    return yield* new RegistryError({
+      reason: "PermissionDenied",
+      field: "path",
+      message: `${path.slice(0, 300)} belongs to a registered version, whose files never change: register another version`,
+    })
+  })
 
   const checkSeconds = (expiresSeconds: number) =>
     isWithin(expiresSeconds, mostSeconds)
@@ -162,22 +196,19 @@ const make = Effect.fnUntraced(function* ({ maxBytes = largest }: ArtifactsOptio
     put: (path, content) =>
       wrap(
         Effect.gen(function* () {
-          const at = yield* Path.parseFile("path", path)
-          const stored = yield* contents.write(content)
-          if (stored.size <= maxBytes) return yield* keep(store, at, stored)
-          yield* contents.discard(stored)
-          return yield* invalid("content", `a file may have ${maxBytes} bytes`)
+          const at = yield* writable(path)
+          return yield* keep(store, at, yield* contents.write(bounded(content)))
         }),
       ),
     get: (path) => wrap(Effect.flatMap(Path.parseFile("path", path), tree.get)),
     read: (file, range) => Stream.mapError(contents.read(file, range), fromBackend),
     list: (directory, page = {}) =>
       wrap(Effect.flatMap(Path.parse("path", directory), (path) => tree.list(path, page))),
-    remove: (path) => wrap(Effect.flatMap(Path.parseFile("path", path), tree.remove)),
+    remove: (path) => wrap(Effect.flatMap(writable(path), tree.remove)),
     createUpload: (path, parts, { expiresSeconds = uploadSeconds } = {}) =>
       wrap(
         Effect.gen(function* () {
-          const at = yield* Path.parseFile("path", path)
+          const at = yield* writable(path)
           yield* checkSeconds(expiresSeconds)
           if (!isWithin(parts, 10_000)) {
             return yield* invalid("num_parts", `num_parts is ${parts}: an upload has 1 to 10000`)
@@ -188,7 +219,7 @@ const make = Effect.fnUntraced(function* ({ maxBytes = largest }: ArtifactsOptio
     putPart: (uploadId, partNumber, content) =>
       wrap(
         isWithin(partNumber, 10_000)
-          ? uploads.putPart(uploadId, partNumber, content)
+          ? uploads.putPart(uploadId, partNumber, bounded(content))
           : Effect.fail(invalid("part_number", "a part's number is 1 to 10000")),
       ),
     completeUpload: (path, uploadId, parts) =>

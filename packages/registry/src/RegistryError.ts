@@ -25,11 +25,17 @@ export class RegistryError extends Schema.TaggedError<RegistryError>()(
   readonly code = Failure.codeOf(this)
 }
 
+/** Failures of a blob store that its caller's content brought about. */
+const atFault: ReadonlySet<string> = new Set(["InvalidInput", "PreconditionFailed", "TooLarge"])
+
 /** What a backend's failure means to a caller of the registry. */
 export const fromBackend = (
   error: Database.DatabaseError | BlobStore.BlobStoreError | RegistryError,
 ): RegistryError => {
   if (error._tag === "RegistryError") return error
+  if (error._tag === "BlobStoreError" && atFault.has(error.reason)) {
+    return invalid(error.field ?? "content", error.message)
+  }
   const reason =
     error.reason === "Corrupt" || error.reason === "Conflict" ? error.reason : "Unavailable"
   return new RegistryError({ reason, message: error.message, cause: error })

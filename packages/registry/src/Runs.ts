@@ -8,6 +8,7 @@ import { type BlobStore, type Database, type Page, RunTracker, type Timestamp } 
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
 import * as RunFiles from "./internal/artifacts/run-files.ts"
 import * as Limits from "./internal/limits.ts"
 import * as Inputs from "./internal/run-inputs.ts"
@@ -21,7 +22,7 @@ import * as Reading from "./internal/runs-read.ts"
 import type { Fields, MetricPoint, RunRecord } from "./internal/runs-read.ts"
 import * as Writing from "./internal/runs-write.ts"
 import * as Store from "./internal/store.ts"
-import { RegistryError } from "./RegistryError.ts"
+import { fromBackend, RegistryError } from "./RegistryError.ts"
 
 export type { Fields, MetricPoint, RunRecord } from "./internal/runs-read.ts"
 export type { RunDataset, RunInputs, RunLinks } from "./internal/run-inputs.ts"
@@ -227,6 +228,8 @@ export class Runs extends Context.Service<
     readonly histories: (
       asked: AskHistories,
     ) => Effect.Effect<ReadonlyArray<History>, RegistryError>
+    /** The bytes of a file of a run; damaged content fails with `Corrupt` before its last bytes. */
+    readonly readArtifact: (runId: string, path: string) => Stream.Stream<Uint8Array, RegistryError>
     readonly artifacts: (runId: string) => Effect.Effect<ReadonlyArray<Artifact>, RegistryError>
     readonly inputs: (runId: string) => Effect.Effect<ReadonlyArray<RunInput>, RegistryError>
   }
@@ -294,6 +297,12 @@ const make = Effect.gen(function* () {
     history: (runId, metric) => wrap(series.history(runId, metric)),
     historyWindow: (runId, metric, window) => wrap(series.window(runId, metric, window)),
     histories: (asked) => wrap(series.histories(asked)),
+    readArtifact: (runId, path) =>
+      Stream.unwrap(
+        Effect.map(wrap(Effect.flatMap(row(runId), (run) => files.get(run, path))), (file) =>
+          Stream.mapError(store.contents.read(file), fromBackend),
+        ),
+      ),
     artifacts: (runId) => wrap(Effect.flatMap(row(runId), files.list)),
     inputs: (runId) =>
       wrap(

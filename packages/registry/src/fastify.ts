@@ -11,23 +11,28 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type { FastifyInstance } from "fastify"
 import * as Actor from "./Actor.ts"
+import * as Gc from "./internal/api/gc.ts"
 import * as Pages from "./internal/api/pages.ts"
 import * as Promotion from "./internal/api/promotion.ts"
 import * as Api from "./internal/api/register.ts"
 import * as ExperimentsService from "./Experiments.ts"
 import type { Call, Endpoint, Services } from "./internal/mlflow/endpoint.ts"
 import { formatError } from "./internal/mlflow/errors.ts"
+import * as ArtifactLinks from "./internal/mlflow/artifact-links.ts"
+import * as ArtifactRoutes from "./internal/mlflow/artifact-routes.ts"
 import * as Artifacts from "./internal/mlflow/artifacts.ts"
 import * as Datasets from "./internal/mlflow/datasets.ts"
 import * as Experiments from "./internal/mlflow/experiments.ts"
 import * as LoggedModels from "./internal/mlflow/logged-models.ts"
 import * as Models from "./internal/mlflow/models.ts"
+import * as ModelVersions from "./internal/mlflow/model-versions.ts"
 import * as RunInputs from "./internal/mlflow/run-inputs.ts"
 import * as Runs from "./internal/mlflow/runs.ts"
 import * as RunsLog from "./internal/mlflow/runs-log.ts"
 import * as RunsSearch from "./internal/mlflow/runs-search.ts"
 import * as Server from "./internal/mlflow/server.ts"
 import { parametersOf } from "./internal/mlflow/transport.ts"
+import * as ArtifactsService from "./Artifacts.ts"
 import * as LoggedModelsService from "./LoggedModels.ts"
 import * as ModelsService from "./Models.ts"
 import * as RunsService from "./Runs.ts"
@@ -38,6 +43,11 @@ export interface PluginOptions {
   readonly runtime: ManagedRuntime.ManagedRuntime<Services, unknown>
   /** Cuts values of params and tags that are too long, as MLflow does; default true. Else 400. */
   readonly truncateLongValues?: boolean
+  /**
+   * Where clients reach this server, e.g. `https://models.example.org`, for URLs that it signs;
+   * default what each request names as its host.
+   */
+  readonly publicUrl?: string
   /** False leaves `/health` to another plugin of the same server; default true. */
   readonly health?: boolean
   /** Where the pages lie, or false for none; default `/ui`. They need the service `Explorer`. */
@@ -54,11 +64,13 @@ const endpoints: ReadonlyArray<Endpoint> = [
   ...Artifacts.endpoints,
   ...LoggedModels.endpoints,
   ...Models.endpoints,
+  ...ModelVersions.endpoints,
   ...Server.endpoints,
 ]
 
 /** Every service that the plugin needs. It takes a `Database` and a `BlobStore`. */
 export const services = Layer.mergeAll(
+  ArtifactsService.layer,
   RunsService.layer,
   ExperimentsService.layer,
   LoggedModelsService.layer,
@@ -93,6 +105,11 @@ const openAt = (url: string, operation: string, body: string) => ({
  */
 export const plugin = async (app: FastifyInstance, options: PluginOptions): Promise<void> => {
   const { runtime } = options
+  const originOf: ArtifactRoutes.OriginOf = ({ protocol, host }) =>
+    `${options.publicUrl?.replace(/\/+$/, "") ?? `${protocol}://${host}`}${app.prefix}`
+  ArtifactRoutes.register(app, runtime, originOf)
+  ArtifactLinks.register(app, runtime, originOf)
+  Gc.register(app, runtime)
   Promotion.register(app, runtime)
   Api.register(app, runtime)
   if (options.pages !== false) Pages.register(app, runtime, options.pages ?? "/ui")

@@ -1,4 +1,5 @@
 export * as Actor from "./Actor.ts"
+export * as Artifacts from "./Artifacts.ts"
 export * as Audit from "./Audit.ts"
 export * as Client from "./Client.ts"
 export * as Experiments from "./Experiments.ts"

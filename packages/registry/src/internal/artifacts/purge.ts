@@ -38,7 +38,7 @@ export const make = ({ db, build, tree }: Store) => {
         .where("deleted", "is", null),
     )
     const paths = rows.flatMap(({ source, storage }) => [ofUri(source), ofUri(storage)])
-    return new Set(paths.filter((path) => path !== undefined && path !== ""))
+    return new Set(paths.filter((path): path is string => path !== undefined && path !== ""))
   })
 
   const owners = Effect.fnUntraced(function* (cutoff: number) {

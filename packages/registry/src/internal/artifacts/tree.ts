@@ -179,21 +179,24 @@ export const make = ({ db, build }: Pick<Store, "db" | "build">): Tree => {
 }
 
 /** Puts written content at a path; what cannot be kept is removed. */
-export const keep = ({ db }: Store, contents: Contents, tree: Tree, path: string, stored: Stored) =>
-  db
-    .transaction(
+export const keep = Effect.fnUntraced(function* (
+  { db, contents, tree }: Store,
+  path: string,
+  stored: Stored,
+) {
+  const kept = yield* Effect.tapError(
+    db.transaction(
       Effect.gen(function* () {
         const key = yield* contents.adopt(stored)
         return { key, row: yield* tree.set(path, stored) }
       }),
-    )
-    .pipe(
-      Effect.tap(({ key }) => Effect.ignore(contents.settle(stored, key))),
-      // Refused for certain; after other failures the commit may have happened.
-      Effect.tapError((error) =>
-        error._tag === "RegistryError" && stored.known !== true
-          ? contents.discard(stored)
-          : Effect.void,
-      ),
-      Effect.map(({ row }) => row),
-    )
+    ),
+    // Refused for certain; after other failures the commit may have happened.
+    (error) =>
+      error._tag === "RegistryError" && stored.known !== true
+        ? contents.discard(stored)
+        : Effect.void,
+  )
+  yield* Effect.ignore(contents.settle(stored, kept.key))
+  return kept.row
+})

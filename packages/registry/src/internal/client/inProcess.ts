@@ -1,83 +1,75 @@
 /** Runs of the registry in this process. */
-import { BlobStore } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { Experiments } from "../../Experiments.ts"
-import { RegistryError, fromBackend, notFound } from "../../RegistryError.ts"
+import { RegistryError } from "../../RegistryError.ts"
 import { Runs } from "../../Runs.ts"
 import * as Files from "../files.ts"
 import { localFile } from "./localFile.ts"
 import type { Transport } from "./transport.ts"
 
 /** The transport to the services of this process. */
-export const make: Effect.Effect<Transport, never, Runs | Experiments | BlobStore.BlobStore> =
-  Effect.gen(function* () {
-    const runs = yield* Runs
-    const experiments = yield* Experiments
-    const blobs = yield* BlobStore.BlobStore
+export const make: Effect.Effect<Transport, never, Runs | Experiments> = Effect.gen(function* () {
+  const runs = yield* Runs
+  const experiments = yield* Experiments
 
-    const idOf = (name: string) =>
-      Effect.catch(
-        Effect.map(experiments.getByName(name), ({ id }): string | undefined => id),
-        (error: RegistryError) =>
-          error.reason === "NotFound" ? Effect.succeed(undefined) : Effect.fail(error),
-      )
+  const idOf = (name: string) =>
+    Effect.catch(
+      Effect.map(experiments.getByName(name), ({ id }): string | undefined => id),
+      (error: RegistryError) =>
+        error.reason === "NotFound" ? Effect.succeed(undefined) : Effect.fail(error),
+    )
 
-    /** True when the run has these files already, which a first delivery stored. */
-    const isStored = Effect.fnUntraced(function* (runId: string, path: string, file: string) {
-      const stored = new Set((yield* runs.artifacts(runId)).map((artifact) => artifact.path))
-      const files = yield* Files.walk(file, path)
-      return files.every((local) => stored.has(local.path))
-    })
-
-    return {
-      merges: false,
-      startRun: (run) => runs.start(run),
-      log: (runId, batch, { replay = false } = {}) =>
-        // The first delivery may have been followed by the run's end.
-        runs.log(runId, batch, replay ? { ended: "allow" } : {}),
-      logArtifact: (runId, artifact, { replay = false } = {}) =>
-        Effect.catch(runs.logArtifact(runId, artifact), (error: RegistryError) =>
-          replay && error.reason === "Conflict"
-            ? Effect.flatMap(isStored(runId, artifact.path, artifact.file), (stored) =>
-                stored ? Effect.void : Effect.fail(error),
-              )
-            : Effect.fail(error),
-        ),
-      finish: (runId, status, ended) =>
-        Effect.gen(function* () {
-          const run = yield* runs.get(runId)
-          if (run.status !== "RUNNING" && run.status !== "SCHEDULED") return run
-          return yield* runs.update(runId, { status, ended })
-        }),
-      get: (runId) => runs.get(runId),
-      find: (experiment, key) => runs.find(experiment, key),
-      search: Effect.fnUntraced(function* ({ experiments: names, ...search }) {
-        const ids: Array<string> = []
-        for (const name of names) {
-          const id = yield* idOf(name)
-          if (id !== undefined) ids.push(id)
-        }
-        return ids.length === 0 ? { items: [] } : yield* runs.search(ids, search)
-      }),
-      history: (runId, metric) => runs.history(runId, metric),
-      inputs: (runId) => runs.inputs(runId),
-      artifacts: (runId) => runs.artifacts(runId),
-      download: (runId, path, file, { limit } = {}) =>
-        Effect.gen(function* () {
-          const found = (yield* runs.artifacts(runId)).find((artifact) => artifact.path === path)
-          if (found === undefined)
-            return yield* notFound(`file ${path.slice(0, 300)} of run ${runId}`)
-          const bytes = Stream.toAsyncIterable(
-            Stream.mapError(blobs.get(Files.blobKey(found.digest), { verify: true }), fromBackend),
-          )
-          yield* Effect.tryPromise({
-            try: () => localFile(file, path, bytes, limit),
-            catch: (cause) =>
-              cause instanceof RegistryError
-                ? cause
-                : new RegistryError({ reason: "Unavailable", message: String(cause), cause }),
-          })
-        }),
-    }
+  /** True when the run has these files already, which a first delivery stored. */
+  const isStored = Effect.fnUntraced(function* (runId: string, path: string, file: string) {
+    const stored = new Set((yield* runs.artifacts(runId)).map((artifact) => artifact.path))
+    const files = yield* Files.walk(file, path)
+    return files.every((local) => stored.has(local.path))
   })
+
+  return {
+    merges: false,
+    startRun: (run) => runs.start(run),
+    log: (runId, batch, { replay = false } = {}) =>
+      // The first delivery may have been followed by the run's end.
+      runs.log(runId, batch, replay ? { ended: "allow" } : {}),
+    logArtifact: (runId, artifact, { replay = false } = {}) =>
+      Effect.catch(runs.logArtifact(runId, artifact), (error: RegistryError) =>
+        replay && error.reason === "Conflict"
+          ? Effect.flatMap(isStored(runId, artifact.path, artifact.file), (stored) =>
+              stored ? Effect.void : Effect.fail(error),
+            )
+          : Effect.fail(error),
+      ),
+    finish: (runId, status, ended) =>
+      Effect.gen(function* () {
+        const run = yield* runs.get(runId)
+        if (run.status !== "RUNNING" && run.status !== "SCHEDULED") return run
+        return yield* runs.update(runId, { status, ended })
+      }),
+    get: (runId) => runs.get(runId),
+    find: (experiment, key) => runs.find(experiment, key),
+    search: Effect.fnUntraced(function* ({ experiments: names, ...search }) {
+      const ids: Array<string> = []
+      for (const name of names) {
+        const id = yield* idOf(name)
+        if (id !== undefined) ids.push(id)
+      }
+      return ids.length === 0 ? { items: [] } : yield* runs.search(ids, search)
+    }),
+    history: (runId, metric) => runs.history(runId, metric),
+    inputs: (runId) => runs.inputs(runId),
+    artifacts: (runId) => runs.artifacts(runId),
+    download: (runId, path, file, { limit } = {}) =>
+      Effect.gen(function* () {
+        const bytes = Stream.toAsyncIterable(runs.readArtifact(runId, path))
+        yield* Effect.tryPromise({
+          try: () => localFile(file, path, bytes, limit),
+          catch: (cause) =>
+            cause instanceof RegistryError
+              ? cause
+              : new RegistryError({ reason: "Unavailable", message: String(cause), cause }),
+        })
+      }),
+  }
+})

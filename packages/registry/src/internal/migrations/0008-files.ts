@@ -57,6 +57,17 @@ export const migration: Database.Migration = {
             select f->>'digest' as d, max((f->>'size')::bigint) as s
             from registry_version v, json_array_elements(v.files::json) f group by 1
           ) as found on conflict do nothing`,
+    // Versions' files are found where MLflow's clients look for them.
+    dialect === "sqlite"
+      ? sql`insert into registry_file (path, digest, size, created)
+          select 'registered-models/' || v.model || '/' || v.version || '/' ||
+            json_extract(f.value, '$.path'), json_extract(f.value, '$.digest'),
+            json_extract(f.value, '$.size'), v.created
+          from registry_version v, json_each(v.files) f where true on conflict do nothing`
+      : sql`insert into registry_file (path, digest, size, created)
+          select 'registered-models/' || v.model || '/' || v.version || '/' || (f->>'path'),
+            f->>'digest', (f->>'size')::bigint, v.created
+          from registry_version v, json_array_elements(v.files::json) f on conflict do nothing`,
     build.schema.dropTable("registry_artifact"),
   ],
 }

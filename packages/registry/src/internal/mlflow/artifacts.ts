@@ -1,37 +1,88 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { Artifacts, type Entry } from "../../Artifacts.ts"
+import { LoggedModels } from "../../LoggedModels.ts"
+import type { RegistryError } from "../../RegistryError.ts"
 import { Runs } from "../../Runs.ts"
+import * as Path from "../artifacts/path.ts"
 import { type Endpoint, endpoint } from "./endpoint.ts"
 import * as Render from "./render.ts"
+import { tokenOf } from "./request.ts"
 
-const RunId = Schema.Struct({ run_id: Schema.NonEmptyString })
+/** A `FileInfo`; empty files have no size, as MLflow's have none. */
+const fileInfo = ({ path, isDirectory, size = 0 }: Entry) => ({
+  path,
+  is_dir: isDirectory,
+  ...(isDirectory || size === 0 ? {} : { file_size: size }),
+})
 
-/** Files of runs over MLflow's REST API. */
+/** Everything in a directory, which MLflow's proxy does not page; nothing of a file. */
+export const files = Effect.fnUntraced(function* (
+  artifacts: Artifacts["Service"],
+  directory: string,
+) {
+  const found: Array<ReturnType<typeof fileInfo>> = []
+  for (let token: string | undefined; ;) {
+    const page = yield* artifacts.list(directory, token === undefined ? {} : { token })
+    for (const item of page.items) found.push(fileInfo(item))
+    if (page.next === undefined) return found
+    token = page.next
+  }
+})
+
+/** Where in the tree a path below a URI is; `undefined` when they are not in this registry. */
+export const within = (
+  uri: string,
+  path: string,
+): Effect.Effect<string | undefined, RegistryError> =>
+  Effect.map(Path.parse("path", path), (below) => {
+    const root = Path.ofUri(uri)
+    return root === undefined ? undefined : Path.join(root, below)
+  })
+
+const Listing = { path: Schema.optionalKey(Schema.String) }
+const Token = { page_token: Schema.optionalKey(Schema.String) }
+
+/** What lies in a directory below a URI, with paths below it. */
+const listing = Effect.fnUntraced(function* (
+  root_uri: string,
+  path: string,
+  page: { readonly page_token?: string },
+) {
+  const root = yield* within(root_uri, "")
+  const at = yield* within(root_uri, path)
+  if (root === undefined || at === undefined) return { root_uri }
+  const { items, next } = yield* (yield* Artifacts).list(at, tokenOf(page))
+  const found = items.map((item) =>
+    fileInfo({ ...item, path: root === "" ? item.path : item.path.slice(root.length + 1) }),
+  )
+  return { root_uri, ...Render.page("files", found, next) }
+})
+
+/** Files of runs and of logged models over MLflow's REST API. */
 export const endpoints: ReadonlyArray<Endpoint> = [
   endpoint(
     ["GET"],
     "/artifacts/list",
     "read",
-    Schema.Struct({ ...RunId.fields, path: Schema.optionalKey(Schema.String) }),
-    Effect.fnUntraced(function* ({ run_id, path = "" }) {
-      const runs = yield* Runs
-      const run = yield* runs.get(run_id)
-      const prefix = path === "" ? "" : `${path.replace(/\/+$/, "")}/`
-      const found = new Map<string, { path: string; is_dir: boolean; file_size?: number }>()
-      for (const artifact of yield* runs.artifacts(run_id)) {
-        if (!artifact.path.startsWith(prefix)) continue
-        const rest = artifact.path.slice(prefix.length)
-        const slash = rest.indexOf("/")
-        const child = prefix + (slash < 0 ? rest : rest.slice(0, slash))
-        found.set(
-          child,
-          slash < 0
-            ? { path: child, is_dir: false, file_size: artifact.size }
-            : { path: child, is_dir: true },
-        )
-      }
-      const files = [...found.values()].sort((a, b) => (a.path < b.path ? -1 : 1))
-      return { root_uri: Render.artifactUri(run), ...Render.page("files", files, undefined) }
+    Schema.Struct({ run_id: Schema.NonEmptyString, ...Listing, ...Token }),
+    Effect.fnUntraced(function* (input) {
+      const run = yield* (yield* Runs).get(input.run_id)
+      return yield* listing(Render.artifactUri(run), input.path ?? "", input)
+    }),
+  ),
+  endpoint(
+    ["GET"],
+    "/logged-models/:model_id/artifacts/directories",
+    "read",
+    Schema.Struct({
+      model_id: Schema.NonEmptyString,
+      artifact_directory_path: Schema.optionalKey(Schema.String),
+      ...Token,
+    }),
+    Effect.fnUntraced(function* (input) {
+      const model = yield* (yield* LoggedModels).get(input.model_id)
+      return yield* listing(model.artifactUri, input.artifact_directory_path ?? "", input)
     }),
   ),
 ]

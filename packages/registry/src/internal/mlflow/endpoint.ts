@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import type { Artifacts } from "../../Artifacts.ts"
 import type { Experiments } from "../../Experiments.ts"
 import type { LoggedModels } from "../../LoggedModels.ts"
 import type { Models } from "../../Models.ts"
@@ -8,7 +9,7 @@ import type { Runs } from "../../Runs.ts"
 import { type Decodable, decoder } from "./request.ts"
 
 /** The services behind the protocol. */
-export type Services = Experiments | LoggedModels | Models | Promotions | Runs
+export type Services = Artifacts | Experiments | LoggedModels | Models | Promotions | Runs
 
 /** What an endpoint knows of a request besides its parameters. */
 export interface Call {
