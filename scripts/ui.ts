@@ -1,6 +1,6 @@
 /**
  * Bundles the pages of packages with esbuild when they are missing or older than their sources. A
- * package with pages has `src/ui/index.html`, `src/ui/main.tsx`, `src/ui/main.css` and perhaps
+ * package with pages has `src/ui/index.html`, `main.tsx`, `main.css` and `icon.svg` there, and perhaps
  * workers `src/ui/<name>.worker.ts`; they land in `dist/ui` under names that carry a digest.
  *
  * @module
@@ -62,7 +62,7 @@ const build = (folder: string): void => {
   const add = (entry: string, options: BuildOptions): string => {
     const made = bundle(folder, entry, options)
     for (const [name, contents] of made) files.set(name, contents)
-    const main = [...made.keys()].find((name) => /\.(js|css)$/.test(name))
+    const main = [...made.keys()].find((name) => /\.(js|css|svg)$/.test(name))
     if (main === undefined) throw new Error(`${join(source, entry)} gave no file`)
     return main
   }
@@ -75,9 +75,11 @@ const build = (folder: string): void => {
     define: { "globalThis.ashlarWorkers": JSON.stringify(workers) },
   })
   const style = add("main.css", {})
+  const icon = add("icon.svg", { loader: { ".svg": "copy" } })
   const page = readFileSync(join(source, "index.html"), "utf8")
     .replace("{{script}}", `./assets/${script}`)
     .replace("{{style}}", `./assets/${style}`)
+    .replace("{{icon}}", `./assets/${icon}`)
   const out = join(folder, "dist/ui")
   // Two processes may build at once; each moves a finished folder into place.
   const partial = `${out}.${process.pid}`

@@ -27,6 +27,7 @@ export interface Line {
 export interface Band {
   readonly low: string
   readonly high: string
+  /** `#rrggbb`; it is drawn translucent. */
   readonly color: string
 }
 
@@ -54,9 +55,6 @@ interface Tip {
   readonly y: number
 }
 
-const translucent = (color: string, percent: number): string =>
-  `color-mix(in srgb, ${color} ${percent}%, transparent)`
-
 const seriesOf = (line: Line): uPlot.Series => ({
   label: line.label,
   stroke: line.color,
@@ -71,7 +69,7 @@ const bandsOf = (props: LineChartProps): Array<uPlot.Band> =>
   (props.bands ?? []).flatMap(({ low, high, color }) => {
     const at = (id: string) => props.lines.findIndex((line) => line.id === id) + 1
     return at(low) > 0 && at(high) > 0
-      ? [{ series: [at(high), at(low)] as [number, number], fill: translucent(color, 16) }]
+      ? [{ series: [at(high), at(low)] as [number, number], fill: `${color}2b` }]
       : []
   })
 

@@ -9,7 +9,7 @@ import {
   useWindow,
 } from "@ashlar/core/ui/index.ts"
 import { useEffect, useMemo, useRef, useState } from "preact/hooks"
-import { columnOf } from "./columns.ts"
+import { columnOf, systemLast } from "./columns.ts"
 import type { Axis } from "./curves.ts"
 import { change } from "./location.ts"
 import { type CurveRun, MetricChart } from "./metric-chart.tsx"
@@ -18,8 +18,8 @@ import { useColumns } from "./values.ts"
 
 /** Runs that are drawn when nobody chose any. */
 const unchosen = 20
-const height = 210
-const cardHeight = height + 60
+const height = 226
+const cardHeight = height + 46
 
 const axes = [
   ["step", "Step"],
@@ -74,7 +74,7 @@ export const Charts = (props: PaneProps) => {
     })
   }, [runs, group, props.values.tick, props.theme])
   const metrics = useMemo(
-    () => (only === "" ? matching(keys.metrics, search) : [only]),
+    () => (only === "" ? systemLast(matching(keys.metrics, search)) : [only]),
     [keys.metrics, search, only],
   )
   const host = useRef<HTMLDivElement>(null)

@@ -9,6 +9,7 @@ import type {
   ModelRowAnswer,
   PageOf,
   PreviewAnswer,
+  PromotionAnswer,
   RunAnswer,
   RunRowAnswer,
   ValuesAnswer,
@@ -172,6 +173,19 @@ export const api = {
     ),
   model: (name: string, signal?: AbortSignal) =>
     json<ModelAnswer>(`/models/${part(name)}`, { signal }),
+  promotions: (name: string, signal?: AbortSignal) =>
+    json<PageOf<PromotionAnswer>>(`/promotions${query({ name, limit: "50" })}`, { signal }),
+  requestPromotion: (body: {
+    readonly name: string
+    readonly version: number
+    readonly alias: string
+    readonly reason?: string
+  }) => json<PromotionAnswer>("/promotions", { method: "POST", body }),
+  vote: (id: string, vote: "approve" | "reject" | "evaluate", comment: string) =>
+    json<PromotionAnswer>(`/promotions/${part(id)}/${vote}`, {
+      method: "POST",
+      ...(vote === "evaluate" ? {} : { body: comment === "" ? {} : { comment } }),
+    }),
   lineage: (node: Readonly<Record<string, string>>, signal?: AbortSignal) =>
     json<GraphAnswer>(`/lineage${query(node)}`, { signal }),
   views: (page: string, scope: string, signal?: AbortSignal) =>

@@ -17,7 +17,7 @@ export const attributes = {
   name: { label: "Run", term: "attributes.run_name", width: 230 },
   status: { label: "Status", term: "attributes.status", width: 108 },
   started: { label: "Started", term: "attributes.start_time", width: 124 },
-  duration: { label: "Duration", term: undefined, width: 96 },
+  duration: { label: "Duration", term: undefined, width: 104 },
   user: { label: "User", term: "attributes.user_id", width: 96 },
 } as const
 
@@ -32,13 +32,26 @@ export const columnOf = (id: string): Column | undefined => {
     return isAttribute(key) ? { id, kind, key, width: attributes[key].width } : undefined
   }
   return kind === "metric" || kind === "param" || kind === "tag"
-    ? { id, kind, key, width: Math.min(240, Math.max(104, 44 + key.length * 7)) }
+    ? { id, kind, key, width: Math.min(260, Math.max(104, 46 + key.length * 7.6)) }
     : undefined
 }
 
 /** What a column is called. */
 export const labelOf = ({ kind, key }: Column): string =>
   kind === "attribute" && isAttribute(key) ? attributes[key].label : key
+
+/** The metric that people most likely judge runs by; the empty text when there is none. */
+export const mainMetric = (metrics: ReadonlyArray<string>): string =>
+  metrics.find((key) => /(^|[/_.-])(val|valid|eval|test).*(auc|acc|f1|score|loss|rmse|mae)/i.test(key)) ??
+  metrics.find((key) => /auc|acc|f1|score|loss|rmse|mae|error/i.test(key)) ??
+  metrics[0] ??
+  ""
+
+/** Metrics with those of the machine last. */
+export const systemLast = (metrics: ReadonlyArray<string>): ReadonlyArray<string> => [
+  ...metrics.filter((key) => !key.startsWith("system/")),
+  ...metrics.filter((key) => key.startsWith("system/")),
+]
 
 /** How the filter language names a column; `undefined` when it cannot be searched. */
 export const termOf = ({ kind, key }: Column): string | undefined => {

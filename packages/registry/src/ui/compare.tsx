@@ -1,7 +1,6 @@
 import {
   Checkbox,
   Empty,
-  formatNumber,
   Grid,
   type GridColumn,
   type GridView,
@@ -11,20 +10,12 @@ import { useCallback, useEffect, useMemo, useState } from "preact/hooks"
 import { allColumns, columnOf, labelOf } from "./columns.ts"
 import { change, href } from "./location.ts"
 import type { PaneProps } from "./pane.ts"
-import { cellOf, type Value } from "./values.ts"
+import { textOf } from "./runs-table.tsx"
+import { cellOf } from "./values.ts"
 
 const block = 40
 /** Columns of one read when differences are looked for. */
 const wave = 400
-
-const shown = (value: Value | undefined): string =>
-  value === undefined
-    ? ""
-    : value === null
-      ? "-"
-      : typeof value === "number"
-        ? formatNumber(value)
-        : value
 
 const labelColumn: GridColumn = { id: "key", width: 240 }
 
@@ -164,7 +155,7 @@ export const Compare = ({ runs, keys, values, params, revision }: PaneProps) => 
             const first = runs[0]
             const isSame =
               first !== undefined && run !== first && value === cellOf(cache, first, about)
-            const text = shown(value)
+            const text = textOf(about, value)
             return (
               <span class={isSame ? "same" : ""} title={text}>
                 {text}

@@ -1,14 +1,15 @@
-import { Alert, Spinner, useLoad } from "@ashlar/core/ui/index.ts"
+import { Alert, type Loaded, Spinner } from "@ashlar/core/ui/index.ts"
 import { useState } from "preact/hooks"
-import { api } from "./client.ts"
+import type { ExperimentAnswer } from "./client.ts"
 
 /** The experiments; one is shown alone by its name, several by their boxes. */
 export const ExperimentList = (props: {
+  readonly experiments: Loaded<ReadonlyArray<ExperimentAnswer>>
   readonly selected: ReadonlyArray<string>
   readonly onChange: (selected: ReadonlyArray<string>) => void
 }) => {
   const [search, setSearch] = useState("")
-  const { value, error, loading } = useLoad("experiments", (signal) => api.experiments(signal))
+  const { value, error, loading } = props.experiments
   const wanted = search.toLowerCase()
   const shown = (value ?? []).filter(({ name }) => name.toLowerCase().includes(wanted))
   const { selected } = props

@@ -3,6 +3,7 @@ import { useMemo } from "preact/hooks"
 import { ColumnPicker } from "./axis-choice.tsx"
 import { featuresOf, type Importance } from "./forest.ts"
 import type { Question } from "./importance.worker.ts"
+import { mainMetric } from "./columns.ts"
 import { change } from "./location.ts"
 import type { PaneProps } from "./pane.ts"
 import { drawable, useColumns } from "./values.ts"
@@ -18,10 +19,8 @@ declare global {
 /** Asks the worker; the abort ends it. */
 const ask = (question: Question, signal: AbortSignal): Promise<ReadonlyArray<Importance>> =>
   new Promise((resolve, reject) => {
-    const { ashlarWorkers } = globalThis
-    const worker = new Worker(new URL(ashlarWorkers["importance"] ?? "", document.baseURI), {
-      type: "module",
-    })
+    const script = globalThis.ashlarWorkers["importance"] ?? ""
+    const worker = new Worker(new URL(script, document.baseURI), { type: "module" })
     const end = () => worker.terminate()
     signal.addEventListener("abort", end)
     worker.addEventListener("message", (event: MessageEvent<ReadonlyArray<Importance>>) => {
@@ -39,7 +38,7 @@ const percent = (share: number): string => `${(share * 100).toFixed(1)} %`
 
 /** Which parameters a metric depends on. */
 export const ImportancePane = ({ runs, keys, params, values, revision }: PaneProps) => {
-  const target = params.get("target") ?? `metric:${keys.metrics[0] ?? ""}`
+  const target = params.get("target") ?? `metric:${mainMetric(keys.metrics)}`
   const ids = useMemo(() => runs.map(({ runId }) => runId), [runs])
   const columns = [target, ...keys.params.map((key) => `param:${key}`)]
   const isThere = useColumns(values.cache, ids, columns, revision)

@@ -85,7 +85,7 @@ export const MetricChart = (props: {
     }
     for (const [group, { color, members }] of groups) {
       const { mean, low, high } = summarise(x, members)
-      const edge = { color, width: 0, alpha: 0, isBackground: true, label: group }
+      const edge = { color: "transparent", width: 0, isBackground: true, label: group }
       lines.push({ ...edge, id: `${group} low`, values: low })
       lines.push({ ...edge, id: `${group} high`, values: high })
       lines.push({

@@ -8,6 +8,7 @@ import {
   useLoad,
 } from "@ashlar/core/ui/index.ts"
 import type { ComponentChildren } from "preact"
+import { useState } from "preact/hooks"
 import { api, type HistoryAnswer, type ModelAnswer, type VersionAnswer } from "./client.ts"
 import { change, href, usePlace } from "./location.ts"
 import { Promotions } from "./promotions.tsx"
@@ -102,10 +103,10 @@ const Version = ({ version }: { readonly version: VersionAnswer }) => (
     <dl class="facts">
       {(
         [
-          ["Flavor", version.flavor],
+          ["Flavor", version.flavor ?? ""],
           ["Takes", specText(version.inputs)],
           ["Gives", specText(version.outputs)],
-          ["Digest", version.digest],
+          ["Digest", version.digest ?? ""],
           ...Object.entries(version.tags).map(([key, value]) => [`Tag ${key}`, value] as const),
         ] as const
       ).map(([name, value]) => (
@@ -222,7 +223,10 @@ const History = ({ entries }: { readonly entries: ReadonlyArray<HistoryAnswer> }
 /** A model: its versions, who protects its aliases, and what happened to it. */
 export const ModelPage = ({ name }: { readonly name: string }) => {
   const { params } = usePlace()
-  const { value: model, error } = useLoad(name, (signal) => api.model(name, signal))
+  const [revision, setRevision] = useState(0)
+  const { value: model, error } = useLoad(`${name} ${revision}`, (signal) =>
+    api.model(name, signal),
+  )
   if (error !== undefined) {
     return (
       <div class="page">
@@ -249,7 +253,7 @@ export const ModelPage = ({ name }: { readonly name: string }) => {
       <Section title="Aliases and gates">
         <Aliases model={model} />
       </Section>
-      <Promotions model={name} />
+      <Promotions model={model} onChange={() => setRevision((n) => n + 1)} />
       <Section title={`Versions (${model.versions.length})`}>
         <div style={{ overflow: "auto" }}>
           <Versions model={model} open={open > 0 ? open : undefined} />

@@ -1,7 +1,7 @@
 import { Canvas, Empty, formatNumber, rampColor, Segments, token } from "@ashlar/core/ui/index.ts"
 import { useMemo, useRef, useState } from "preact/hooks"
 import { ColumnPicker } from "./axis-choice.tsx"
-import { columnOf, labelOf } from "./columns.ts"
+import { columnOf, labelOf, mainMetric } from "./columns.ts"
 import { change, listOf, listText } from "./location.ts"
 import type { PaneProps } from "./pane.ts"
 import { type Aggregate, cellOf, drawable, useColumns, useValues, type Value } from "./values.ts"
@@ -99,13 +99,24 @@ export const Parallel = (props: PaneProps) => {
   const { runs, keys, params } = props
   const aggregate: Aggregate = aggregates.find(([id]) => id === params.get("agg"))?.[0] ?? "last"
   const { cache, tick } = useValues(runs[0]?.experimentId ?? "", aggregate)
-  const usual = [
-    ...keys.params.slice(0, usualAxes).map((key) => `param:${key}`),
-    ...keys.metrics.slice(0, 1).map((key) => `metric:${key}`),
-  ]
-  const ids = params.has("axes") ? listOf(params, "axes") : usual
   const runIds = useMemo(() => runs.map(({ runId }) => runId), [runs])
-  useColumns(cache, runIds, ids, props.revision)
+  const candidates = useMemo(
+    () => [
+      ...keys.params.slice(0, 3 * usualAxes).map((key) => `param:${key}`),
+      `metric:${mainMetric(keys.metrics)}`,
+    ],
+    [keys],
+  )
+  const chosen = params.has("axes") ? listOf(params, "axes") : undefined
+  useColumns(cache, runIds, chosen ?? candidates, props.revision)
+  // A parameter that is the same everywhere tells nothing.
+  const varies = (id: string) => new Set(runIds.map((run) => cache.get(id, run))).size > 1
+  const ids =
+    chosen ??
+    [
+      ...candidates.slice(0, -1).filter(varies).slice(0, usualAxes),
+      ...candidates.slice(-1),
+    ]
   const brushes = brushesOf(params.get("brush"))
   const [drag, setDrag] = useState<{
     readonly id: string
@@ -119,7 +130,9 @@ export const Parallel = (props: PaneProps) => {
     const axes = columns.map((column, i) =>
       axisOf(
         column.id,
-        labelOf(column),
+        column.kind === "metric" && aggregate !== "last"
+          ? `${aggregate} ${labelOf(column)}`
+          : labelOf(column),
         cells.map((row) => row[i]),
       ),
     )
@@ -180,8 +193,7 @@ export const Parallel = (props: PaneProps) => {
           <button
             key={id}
             type="button"
-            class="k-button"
-            data-kind="quiet"
+            class="chip"
             aria-label={`Remove the axis ${label}`}
             onClick={() => change({ axes: listText(ids.filter((one) => one !== id)) })}
           >

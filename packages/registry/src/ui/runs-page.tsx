@@ -72,7 +72,14 @@ const useLive = (
 /** The runs of experiments: as a table, as curves, side by side, and against each other. */
 export const RunsPage = (props: { readonly params: URLSearchParams; readonly theme: string }) => {
   const { params } = props
-  const experiments = params.has("e") ? listOf(params, "e") : ["0"]
+  const every = useLoad("experiments", (signal) => api.experiments(signal))
+  const newest = every.value?.[0]?.id
+  // Without a choice the newest experiment is shown.
+  const experiments = params.has("e")
+    ? listOf(params, "e")
+    : newest === undefined
+      ? []
+      : [newest]
   const filter = params.get("q") ?? ""
   const sort = params.get("sort") ?? ""
   const tab = tabOf(params.get("tab"))
@@ -114,6 +121,7 @@ export const RunsPage = (props: { readonly params: URLSearchParams; readonly the
   return (
     <div class="runs">
       <ExperimentList
+        experiments={every}
         selected={experiments}
         onChange={(ids) => change({ e: listText(ids), sel: undefined }, { push: true })}
       />

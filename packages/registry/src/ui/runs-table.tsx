@@ -28,7 +28,8 @@ export const toneOf = (status: string): "good" | "bad" | "accent" | "plain" | "w
   return status === "KILLED" ? "warn" : "plain"
 }
 
-const textOf = (column: Column, value: Value | undefined): string => {
+/** A value as a cell shows it. */
+export const textOf = (column: Column, value: Value | undefined): string => {
   if (value === undefined) return ""
   if (value === null) return "-"
   if (column.key === "started" && column.kind === "attribute") return formatTime(String(value))

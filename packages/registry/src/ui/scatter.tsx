@@ -1,7 +1,7 @@
 import { Canvas, Empty, formatNumber, rampColor, token } from "@ashlar/core/ui/index.ts"
 import { useMemo, useState } from "preact/hooks"
 import { ColumnPicker } from "./axis-choice.tsx"
-import { columnOf, labelOf } from "./columns.ts"
+import { columnOf, labelOf, mainMetric } from "./columns.ts"
 import { change, go } from "./location.ts"
 import type { PaneProps } from "./pane.ts"
 import { cellOf, drawable, useColumns } from "./values.ts"
@@ -46,7 +46,7 @@ export const Scatter = (props: PaneProps) => {
   const x =
     params.get("sx") ??
     (keys.params[0] === undefined ? "attribute:duration" : `param:${keys.params[0]}`)
-  const y = params.get("sy") ?? `metric:${keys.metrics[0] ?? ""}`
+  const y = params.get("sy") ?? `metric:${mainMetric(keys.metrics)}`
   const by = params.get("sc") ?? ""
   const [hover, setHover] = useState<{
     readonly dot: Dot

@@ -106,8 +106,9 @@ export interface PreviewAnswer {
 export interface VersionAnswer {
   readonly name: string
   readonly version: number
-  readonly digest: string
-  readonly flavor: string
+  /** Absent where the files lie elsewhere; so is the flavor. */
+  readonly digest?: string
+  readonly flavor?: string
   readonly aliases: ReadonlyArray<string>
   readonly runId?: string
   readonly description: string
@@ -149,6 +150,37 @@ export interface ModelAnswer extends ModelRowAnswer {
   /** Aliases that a policy protects, with the policy. */
   readonly policies: Readonly<Record<string, unknown>>
   readonly history: ReadonlyArray<HistoryAnswer>
+}
+
+/** A request that an alias or a stage gets a version. */
+export interface PromotionAnswer {
+  readonly id: string
+  readonly kind: "promotion" | "rollback"
+  readonly name: string
+  readonly version: number
+  readonly alias?: string
+  readonly stage?: string
+  readonly status: "open" | "promoted" | "refused" | "rejected"
+  readonly requester: string
+  readonly reason?: string
+  readonly gates: ReadonlyArray<{
+    readonly gate: string
+    readonly passed: boolean
+    /** Nothing speaks against it: somebody still has to vote, or a test to report. */
+    readonly pending?: boolean
+    readonly checks: ReadonlyArray<{
+      readonly name: string
+      readonly passed: boolean
+      readonly message: string
+    }>
+  }>
+  readonly votes: ReadonlyArray<{
+    readonly by: string
+    readonly vote: "approve" | "reject"
+    readonly comment?: string
+    readonly time: string
+  }>
+  readonly created: string
 }
 
 /** A node of the lineage graph. */

@@ -3,8 +3,9 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { FastifyInstance } from "fastify"
 import { Models, type VersionInfo } from "../../Models.ts"
+import { Promotions } from "../../Promotions.ts"
 import type { ModelInfo } from "../registered.ts"
-import type { ModelAnswer, ModelRowAnswer, PageOf, VersionAnswer } from "./answers.ts"
+import type { ColumnSpecAnswer, ModelAnswer, ModelRowAnswer, PageOf, VersionAnswer } from "./answers.ts"
 import { common, Id, iso, queryUpTo, root, type Runtime, text } from "./route.ts"
 
 const rowOf = ({ name, description, created, updated, aliases }: ModelInfo): ModelRowAnswer => ({
@@ -16,28 +17,23 @@ const rowOf = ({ name, description, created, updated, aliases }: ModelInfo): Mod
 })
 
 const versionOf = (version: VersionInfo): VersionAnswer => {
-  const { manifest, created, files, runId, ...rest } = version
+  const { manifest, created, digest, runId, files } = version
+  const specs = (side: "inputs" | "outputs"): ReadonlyArray<ColumnSpecAnswer> =>
+    manifest?.signature[side].map(({ name, datatype, shape }) => ({ name, datatype, shape })) ?? []
   return {
-    name: rest.name,
-    version: rest.version,
-    digest: rest.digest,
-    flavor: manifest.flavor,
-    aliases: rest.aliases,
+    name: version.name,
+    version: version.version,
+    // A version whose files lie elsewhere has neither digest nor manifest here.
+    ...(digest === undefined ? {} : { digest }),
+    ...(manifest === undefined ? {} : { flavor: manifest.flavor }),
+    aliases: version.aliases,
     ...(runId === undefined ? {} : { runId }),
-    description: rest.description,
-    tags: rest.tags,
+    description: version.description,
+    tags: version.tags,
     created: iso(created),
-    files: files.map(({ path, size, digest }) => ({ path, size, digest })),
-    inputs: manifest.signature.inputs.map(({ name, datatype, shape }) => ({
-      name,
-      datatype,
-      shape,
-    })),
-    outputs: manifest.signature.outputs.map(({ name, datatype, shape }) => ({
-      name,
-      datatype,
-      shape,
-    })),
+    files: files.map(({ path, size, digest: content }) => ({ path, size, digest: content })),
+    inputs: specs("inputs"),
+    outputs: specs("outputs"),
   }
 }
 
@@ -49,18 +45,7 @@ const modelOf = Effect.fnUntraced(function* (name: string) {
   const info = yield* models.model(name)
   const { items } = yield* models.listVersions({ name, limit: shown })
   const entries = yield* models.history(name)
-  const named = new Set(Object.keys(info.aliases))
-  // An alias may be protected before it points anywhere.
-  for (const { action, detail } of entries) {
-    if (action !== "policy.set" || typeof detail !== "object" || detail === null) continue
-    const alias: unknown = Reflect.get(detail, "alias")
-    if (typeof alias === "string") named.add(alias)
-  }
-  const policies: Record<string, unknown> = {}
-  for (const alias of named) {
-    const policy = yield* models.policy(name, alias)
-    if (policy !== undefined) policies[alias] = policy
-  }
+  const policies = yield* (yield* Promotions).policies(name)
   const answer: ModelAnswer = {
     ...rowOf(info),
     tags: info.tags,

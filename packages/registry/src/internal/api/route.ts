@@ -9,12 +9,13 @@ import type { Experiments } from "../../Experiments.ts"
 import { Explorer } from "../../Explorer.ts"
 import { FilterError } from "../search/FilterError.ts"
 import type { Models } from "../../Models.ts"
+import type { Promotions } from "../../Promotions.ts"
 import { RegistryError } from "../../RegistryError.ts"
 import type { Runs } from "../../Runs.ts"
 import type { WireNumber } from "./answers.ts"
 
-/** The services every server of the registry has. */
-export type Services = Experiments | Models | Runs
+/** The services that the API asks; a server without `Explorer` has no pages. */
+export type Services = Experiments | Models | Promotions | Runs
 
 /** Runs the effects of the API. */
 export type Runtime = ManagedRuntime.ManagedRuntime<Services, unknown>
