@@ -114,7 +114,7 @@ export interface VersionAnswer {
   readonly description: string
   readonly tags: Readonly<Record<string, string>>
   readonly created: string
-  readonly files: ReadonlyArray<ArtifactAnswer>
+  readonly files: ReadonlyArray<{ readonly path: string; readonly size: number }>
   readonly inputs: ReadonlyArray<ColumnSpecAnswer>
   readonly outputs: ReadonlyArray<ColumnSpecAnswer>
 }

@@ -31,7 +31,7 @@ const versionOf = (version: VersionInfo): VersionAnswer => {
     description: version.description,
     tags: version.tags,
     created: iso(created),
-    files: files.map(({ path, size, digest: content }) => ({ path, size, digest: content })),
+    files: files.map(({ path, size }) => ({ path, size })),
     inputs: specs("inputs"),
     outputs: specs("outputs"),
   }
