@@ -94,7 +94,8 @@ it("clears away what a killed process left in the model cache, and not what is b
     Effect.gen(function* () {
       const models = yield* Models.Models
       const version = yield* models.resolve({ name: "killed", version: 1 })
-      rmSync(join(cache, version.digest.slice("sha256:".length)), { recursive: true })
+      const { directory } = yield* models.fetch(version, cache)
+      rmSync(directory, { recursive: true })
       yield* models.fetch(version, cache)
     }).pipe(Effect.provide(environment)),
   )

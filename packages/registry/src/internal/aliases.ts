@@ -2,8 +2,9 @@ import type { Database } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import * as Audit from "../Audit.ts"
 import { type Target, targetText } from "../Policy.ts"
-import { notFound, type RegistryError } from "../RegistryError.ts"
-import * as Limits from "./limits.ts"
+import type { RegistryError } from "../RegistryError.ts"
+import * as Rules from "./model-rules.ts"
+import { notify } from "./notify.ts"
 import type { Store } from "./store.ts"
 
 type Failure = Database.DatabaseError | RegistryError
@@ -25,6 +26,11 @@ export interface Aliases {
   readonly champion: (
     name: string,
     target: Target,
+  ) => Effect.Effect<number | undefined, Database.DatabaseError>
+  /** Removes an alias, with its audit entry; returns the version it pointed to. */
+  readonly remove: (
+    name: string,
+    alias: string,
   ) => Effect.Effect<number | undefined, Database.DatabaseError>
   /** Points an alias to a version, with its audit entry; returns the version it pointed to. */
   readonly point: (
@@ -66,7 +72,13 @@ export const make = (store: Store): Aliases => {
     holder,
     versions: (name) =>
       Effect.map(
-        db.all(build.selectFrom("registry_version").select("version").where("model", "=", name)),
+        db.all(
+          build
+            .selectFrom("registry_version")
+            .select("version")
+            .where("model", "=", name)
+            .where("deleted", "is", null),
+        ),
         (rows) => rows.map(({ version }) => version),
       ),
     champion: (name, target) =>
@@ -86,16 +98,37 @@ export const make = (store: Store): Aliases => {
             ),
             (row) => row?.version,
           ),
+    remove: Effect.fnUntraced(function* (name, alias) {
+      const previous = yield* holder(name, alias)
+      if (previous !== undefined) {
+        yield* db.run(
+          build.deleteFrom("registry_alias").where("model", "=", name).where("alias", "=", alias),
+        )
+        yield* Audit.append(store, {
+          action: "alias.removed",
+          subject: name,
+          detail: { alias, previous },
+        })
+      }
+      yield* notify(store, {
+        type: (yield* Rules.isPromptModel(store, name))
+          ? "prompt_alias.deleted"
+          : "model_version_alias.deleted",
+        payload: { name, alias },
+      })
+      return previous
+    }),
     point: Effect.fnUntraced(function* (name, alias, version, action, detail) {
-      yield* Limits.name("alias", alias)
+      yield* Rules.freeAlias(alias)
       const there = yield* db.first(
         build
           .selectFrom("registry_version")
           .select("version")
           .where("model", "=", name)
-          .where("version", "=", version),
+          .where("version", "=", version)
+          .where("deleted", "is", null),
       )
-      if (there === undefined) return yield* notFound(`model ${name} version ${version}`)
+      if (there === undefined) return yield* Rules.missingVersion(name, version)
       const previous = yield* holder(name, alias)
       yield* db.run(
         build
@@ -107,6 +140,12 @@ export const make = (store: Store): Aliases => {
         action,
         subject: name,
         detail: { alias, version, previous: previous ?? null, ...detail },
+      })
+      yield* notify(store, {
+        type: (yield* Rules.isPromptModel(store, name))
+          ? "prompt_alias.created"
+          : "model_version_alias.created",
+        payload: { name, alias, version: String(version) },
       })
       return previous
     }),

@@ -72,7 +72,8 @@ export const make = (
             .selectFrom("registry_version")
             .select("digest")
             .where("model", "=", name)
-            .where("version", "=", version),
+            .where("version", "=", version)
+            .where("deleted", "is", null),
         )
         if (found === undefined) return yield* notFound(`model ${name} version ${version}`)
         const row: EvidenceRow = {

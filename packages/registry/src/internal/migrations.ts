@@ -2,6 +2,7 @@ import type { Database } from "@ashlar/core"
 import { sql } from "kysely"
 import * as Tracking from "./migrations/0004-tracking.ts"
 import * as Mlflow from "./migrations/0005-mlflow.ts"
+import * as Models from "./migrations/0006-models.ts"
 import * as Governance from "./migrations/0007-governance.ts"
 import * as Files from "./migrations/0008-files.ts"
 import * as Webhooks from "./migrations/0009-webhooks.ts"
@@ -196,6 +197,7 @@ export const migrations: ReadonlyArray<Database.Migration> = [
   },
   Tracking.migration,
   Mlflow.migration,
+  Models.migration,
   Governance.migration,
   Files.migration,
   Webhooks.migration,
@@ -204,7 +206,13 @@ export const migrations: ReadonlyArray<Database.Migration> = [
 
 /** The registry's tables. */
 export interface Tables
-  extends Tracking.TrackingTables, Mlflow.MlflowTables, Governance.GovernanceTables, Files.FileTables, Webhooks.WebhookTables {
+  extends
+    Tracking.TrackingTables,
+    Mlflow.MlflowTables,
+    Models.ModelTables,
+    Governance.GovernanceTables,
+    Files.FileTables,
+    Webhooks.WebhookTables {
   readonly registry_experiment: {
     id: string
     name: string
@@ -227,15 +235,6 @@ export interface Tables
     context: string
     rows: number | null
   }
-  readonly registry_model: {
-    name: string
-    created: number
-    /** 0 until it is first changed. */
-    updated: number
-    description: string
-    tags: string
-  }
-  readonly registry_version: VersionRow
   readonly registry_alias: { model: string; alias: string; version: number }
   readonly registry_policy: { model: string; alias: string; policy: string }
   readonly registry_promotion: { model: string; key: string; result: string }
@@ -260,21 +259,6 @@ export interface RunRow {
   readonly artifact_uri: string | null
   /** When it was deleted. */
   readonly deleted: number | null
-}
-
-/** A row of `registry_version`. */
-export interface VersionRow {
-  readonly model: string
-  readonly version: number
-  readonly key: string
-  readonly run: string | null
-  readonly digest: string
-  readonly manifest: string
-  /** JSON of `{path, digest, size}`: the manifest's files and the descriptors beside them. */
-  readonly files: string
-  readonly description: string
-  readonly tags: string
-  readonly created: number
 }
 
 /** A row of `registry_audit`. */

@@ -1,100 +1,72 @@
-import {
-  type BlobStore,
-  type Database,
-  ModelPackage,
-  type ModelSink,
-  Timestamp,
-} from "@ashlar/core"
+import { type BlobStore, type Database, ModelPackage, type ModelSink } from "@ashlar/core"
 import * as Effect from "effect/Effect"
-import * as Audit from "../Audit.ts"
+import { join } from "node:path"
+import * as ModelFormat from "../ModelFormat.ts"
 import { invalid, RegistryError } from "../RegistryError.ts"
 import * as Files from "./files.ts"
-import * as Limits from "./limits.ts"
-import type { VersionRow } from "./migrations.ts"
+import type { VersionRow } from "./migrations/0006-models.ts"
+import * as Rules from "./model-rules.ts"
 import type { Store } from "./store.ts"
+import type { Draft } from "./version-insert.ts"
+import type { Versions } from "./versions.ts"
 
 /** Stores a package's files and adds a version; the same key adds one version. */
 export type Register = (
   model: ModelSink.RegisterModel,
 ) => Effect.Effect<VersionRow, Database.DatabaseError | BlobStore.BlobStoreError | RegistryError>
 
+/** What flavors say of the file they load; other flavors load what they like. */
+const formats: Readonly<Record<string, ReadonlyArray<ModelFormat.Format>>> = {
+  onnx: ["onnx"],
+  tensorflowjs: ["tensorflowjs"],
+  tfjs: ["tensorflowjs"],
+  safetensors: ["safetensors"],
+  xgboost: ["xgboost"],
+  lightgbm: ["lightgbm"],
+  pmml: ["pmml"],
+  pytorch: ["pytorch", "torchscript"],
+  keras: ["keras"],
+}
+
+/** The format of a package's entry, or why the entry is not what the package says. */
+const recognised = Effect.fnUntraced(function* ({
+  directory,
+  manifest,
+}: ModelPackage.ModelPackage) {
+  const { flavor, entry } = manifest
+  const found = yield* Effect.match(ModelFormat.recognise(join(directory, entry)), {
+    onFailure: () => undefined,
+    onSuccess: ({ format }) => format,
+  })
+  const declared = Object.hasOwn(formats, flavor) ? formats[flavor] : undefined
+  if (found === undefined || declared === undefined || declared.includes(found)) return found
+  return yield* invalid(
+    "flavor",
+    `the package says that ${entry} is '${flavor}', its bytes are ${found}: write the package with the flavor of its file`,
+  )
+})
+
 /** Registration in a store. */
 export const make = (
   store: Store,
-  findByKey: (
-    name: string,
-    key: string,
-  ) => Effect.Effect<VersionRow | undefined, Database.DatabaseError>,
-): Register => {
-  const { db, blobs, build } = store
-
-  const addVersion = Effect.fnUntraced(function* (
-    model: ModelSink.RegisterModel,
-    key: string,
-    manifest: ModelPackage.Manifest,
-    files: ReadonlyArray<ModelPackage.PackageFile>,
-  ) {
-    yield* db.run(
-      build
-        .insertInto("registry_model")
-        .values({
-          name: model.name,
-          created: Timestamp.now(),
-          updated: Timestamp.now(),
-          description: "",
-          tags: "{}",
-        })
-        .onConflict((c) => c.column("name").doNothing()),
+  { byKey }: Versions,
+  insert: (draft: Draft) => Effect.Effect<VersionRow, Database.DatabaseError | RegistryError>,
+): Register =>
+  Effect.fnUntraced(function* (model: ModelSink.RegisterModel) {
+    yield* Rules.name(model.name)
+    yield* Rules.tags(model.tags ?? {})
+    const read = yield* Effect.mapError(ModelPackage.read(model.directory), (error) =>
+      invalid("directory", error.message),
     )
-    // Touching the model's row makes concurrent registrations of one model queue up.
-    yield* db.run(
-      build
-        .updateTable("registry_model")
-        .set({ updated: Timestamp.now() })
-        .where("name", "=", model.name),
-    )
-    const known = yield* findByKey(model.name, key)
-    if (known !== undefined) return known
-    const newest = yield* db.first(
-      build
-        .selectFrom("registry_version")
-        .select((select) => select.fn.max("version").as("version"))
-        .where("model", "=", model.name),
-    )
-    const version: VersionRow = {
-      model: model.name,
-      version: (newest?.version ?? 0) + 1,
-      key,
-      run: model.runId ?? null,
-      digest: manifest.digest,
-      manifest: JSON.stringify(manifest),
-      files: JSON.stringify(files),
-      description: model.description ?? "",
-      tags: JSON.stringify(model.tags ?? {}),
-      created: Timestamp.now(),
-    }
-    yield* db.run(build.insertInto("registry_version").values(version))
-    yield* Audit.append(store, {
-      action: "model.registered",
-      subject: model.name,
-      detail: { version: version.version, digest: version.digest, run: version.run },
-    })
-    return version
-  })
-
-  const register = Effect.fnUntraced(function* (model: ModelSink.RegisterModel) {
-    yield* Limits.name("name", model.name)
-    const { manifest, directory } = yield* Effect.mapError(
-      ModelPackage.read(model.directory),
-      (error) => invalid("directory", error.message),
-    )
+    const { manifest, directory } = read
     const key = model.key ?? `${model.runId ?? ""}:${manifest.digest}`
-    const known = yield* findByKey(model.name, key)
+    const known = yield* byKey(model.name, key)
     if (known !== undefined) return known
+    const format = yield* recognised(read)
     const expected = new Map(manifest.files.map((file) => [file.path, file.digest]))
     const files: Array<ModelPackage.PackageFile> = []
     for (const { path, file } of yield* Files.walk(directory, "")) {
-      const stored = yield* Files.store(blobs, file)
+      const stored = yield* Files.store(store, file)
       if (expected.has(path) && expected.get(path) !== stored.digest) {
         return yield* new RegistryError({
           reason: "Corrupt",
@@ -104,8 +76,23 @@ export const make = (
       }
       files.push({ path, ...stored })
     }
-    return yield* db.transaction(addVersion(model, key, manifest, files))
+    return yield* store.db.transaction(
+      insert({
+        name: model.name,
+        key,
+        creates: true,
+        run: model.runId ?? null,
+        digest: manifest.digest,
+        manifest,
+        files,
+        description: model.description ?? "",
+        source: undefined,
+        storage: undefined,
+        runLink: null,
+        loggedModel: null,
+        format,
+        fault: undefined,
+        tags: model.tags ?? {},
+      }),
+    )
   })
-
-  return register
-}

@@ -1,10 +1,10 @@
 /** Directories that MLflow wrote: what their MLmodel says. No flavor is loaded. */
-import { Signature } from "@ashlar/core"
+import { Signature, Timestamp } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as path from "node:path"
 import { parse } from "yaml"
-import { member, object, optionalString } from "./json.ts"
+import { type JsonObject, member, object, optionalString } from "./json.ts"
 import { Fault, sizeInside, text, withFile } from "./source.ts"
 
 /** What an MLmodel says. */
@@ -20,6 +20,13 @@ export interface MlflowDetails {
   readonly entry: string
 }
 
+/** Where flavors say which file they load. */
+const entryKeys = ["data", "model_path", "model_data", "pickled_model", "model_code_path"]
+
+/** The flavor that loads the model first. */
+const nativeOf = (names: ReadonlyArray<string>): string | undefined =>
+  names.find((name) => name !== "python_function") ?? names[0]
+
 const limit = 4 << 20
 const maxDepth = 100
 
@@ -34,14 +41,8 @@ const isTooDeep = (source: string): boolean => {
   return /(?:[-?:][ \t]+){100}/.test(source)
 }
 
-/** Reads the MLmodel of a directory. */
-export const read = async (
-  directory: string,
-): Promise<{
-  readonly format: "scikit-learn" | "mlflow"
-  readonly details: MlflowDetails
-  readonly signature?: Signature.Signature
-}> => {
+/** The content of a directory's MLmodel. */
+const load = async (directory: string): Promise<JsonObject> => {
   await sizeInside(directory, "MLmodel", "MLmodel")
   const source = await withFile(path.join(directory, "MLmodel"), async (file) => {
     if (file.size > limit) {
@@ -64,16 +65,25 @@ export const read = async (
       `is not YAML: ${cause instanceof Error ? cause.message : String(cause)}`,
     )
   }
-  const model = object(parsed, "MLmodel")
+  return object(parsed, "MLmodel")
+}
+
+/** Reads the MLmodel of a directory. */
+export const read = async (
+  directory: string,
+): Promise<{
+  readonly format: "scikit-learn" | "mlflow"
+  readonly details: MlflowDetails
+  readonly signature?: Signature.Signature
+}> => {
+  const model = await load(directory)
   const flavors = object(member(model, "flavors"), "flavors")
   const names = Object.keys(flavors)
-  const native = names.find((name) => name !== "python_function") ?? names[0]
+  const native = nativeOf(names)
   if (native === undefined) throw new Fault("flavors", "names none")
   const settings = object(member(flavors, native), `flavors.${native}`)
   const python = object(member(flavors, "python_function") ?? {}, "flavors.python_function")
-  const entryKey = ["data", "model_path", "model_data", "pickled_model", "model_code_path"].find(
-    (name) => typeof member(settings, name) === "string",
-  )
+  const entryKey = entryKeys.find((name) => typeof member(settings, name) === "string")
   const entry = optionalString(
     entryKey === undefined ? member(python, "model_path") : member(settings, entryKey),
     `flavors.${native}.${entryKey ?? "model_path"}`,
@@ -126,4 +136,42 @@ export const read = async (
   if (!Exit.isSuccess(exit)) throw new Fault("signature", "cannot be read")
   if (exit.value instanceof Fault) throw exit.value
   return { format, details, signature: exit.value }
+}
+
+/** What an MLmodel says for a package's manifest. */
+export interface Declared {
+  readonly flavor: string
+  /** Settings of every flavor. */
+  readonly flavors: Readonly<Record<string, unknown>>
+  /** Empty where no flavor names a file. */
+  readonly entry: string
+  readonly modelUuid: string
+  readonly runId?: string
+  readonly created: Timestamp.Timestamp
+  readonly metadata?: unknown
+}
+
+const plain = (value: unknown): string => (typeof value === "string" ? value : "")
+
+/** What the MLmodel of a directory says, which `read` has found readable. */
+export const declared = async (directory: string): Promise<Declared> => {
+  const model = await load(directory)
+  const flavors = object(member(model, "flavors"), "flavors")
+  const flavor = nativeOf(Object.keys(flavors)) ?? ""
+  const settings = object(member(flavors, flavor) ?? {}, `flavors.${flavor}`)
+  const python = object(member(flavors, "python_function") ?? {}, "flavors.python_function")
+  const [entry = plain(member(python, "model_path"))] = entryKeys
+    .map((key) => plain(member(settings, key)))
+    .filter((name) => name !== "")
+  const runId = plain(member(model, "run_id"))
+  const metadata = member(model, "metadata")
+  return {
+    flavor,
+    flavors,
+    entry,
+    modelUuid: plain(member(model, "model_uuid")),
+    ...(runId === "" ? {} : { runId }),
+    created: Timestamp.fromIso(plain(member(model, "utc_time_created")).trim()) ?? 0,
+    ...(metadata === undefined || metadata === null ? {} : { metadata }),
+  }
 }

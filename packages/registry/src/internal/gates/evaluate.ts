@@ -5,7 +5,7 @@ import * as Schema from "effect/Schema"
 import * as Policy from "../../Policy.ts"
 import { type RegistryError, notFound } from "../../RegistryError.ts"
 import type { Aliases } from "../aliases.ts"
-import type { VersionRow } from "../migrations.ts"
+import type { VersionRow } from "../migrations/0006-models.ts"
 import type { RequestRow, VoteRow } from "../migrations/0007-governance.ts"
 import type { Policies } from "../policies.ts"
 import { evaluationOf } from "../requests.ts"
@@ -82,7 +82,8 @@ export const make = Effect.fnUntraced(function* (
         .selectFrom("registry_version")
         .selectAll()
         .where("model", "=", name)
-        .where("version", "=", version),
+        .where("version", "=", version)
+        .where("deleted", "is", null),
     )
     return row ?? (yield* notFound(`model ${name} version ${version}`))
   })

@@ -1,187 +1,221 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { Models } from "../../Models.ts"
-import { invalid } from "../../RegistryError.ts"
-import type { ModelInfo } from "../registered.ts"
+import { type ModelInfo, Models } from "../../Models.ts"
+import { invalid, RegistryError } from "../../RegistryError.ts"
+import * as Rules from "../model-rules.ts"
 import { type Endpoint, endpoint } from "./endpoint.ts"
+import { Name, Search, searchOf, Tags, tagsOf, Version, numberOf } from "./model-requests.ts"
 import * as Render from "./render.ts"
+import * as RenderModels from "./render-models.ts"
 import * as Request from "./request.ts"
 
-/** The clients put this behind every filter; there are no prompts here. */
-const noPrompts = /^\s*tags?\.`mlflow\.prompt\.is_prompt`\s*!=\s*'true'\s*$/
-
-const isEmpty = (filter: string | undefined): boolean =>
-  filter === undefined || filter.trim() === "" || noPrompts.test(filter)
-
-const Search = Schema.Struct({
-  filter: Schema.optionalKey(Schema.String),
-  max_results: Schema.optionalKey(Request.Int64),
-  order_by: Schema.optionalKey(Request.Texts),
-  page_token: Schema.optionalKey(Schema.String),
-})
-
-const versionNumber = (text: string | number) => {
-  const value = Number(text)
-  return Number.isSafeInteger(value) && value > 0
-    ? Effect.succeed(value)
-    : Effect.fail(
-        invalid(
-          "version",
-          `Parameter 'version' must be an integer, got '${String(text).slice(0, 100)}'.`,
-        ),
-      )
-}
-
-const checkAlias = (alias: string) =>
-  alias.toLowerCase() === "latest" || /^[vV]\d+$/.test(alias)
-    ? Effect.fail(
-        invalid(
-          "alias",
-          `Invalid alias name: '${alias}': '${alias}' is reserved, choose a name that is no version.`,
-        ),
-      )
-    : Effect.void
-
-const withLatest = Effect.fnUntraced(function* (model: ModelInfo) {
+/** Models with the newest version of each stage. */
+const rendered = Effect.fnUntraced(function* (items: ReadonlyArray<ModelInfo>) {
   const models = yield* Models
-  const latest =
-    model.latest === undefined
-      ? undefined
-      : yield* models.resolve({ name: model.name, version: model.latest })
-  return Render.registeredModel(model, latest)
+  const latest = yield* models.latestVersions(items.map(({ name }) => name))
+  return items.map((model) => RenderModels.registeredModel(model, latest.get(model.name)))
 })
 
-const Version = Schema.Struct({
-  name: Schema.NonEmptyString,
-  version: Schema.Union([Schema.NonEmptyString, Schema.Int]),
+const answer = Effect.fnUntraced(function* (model: ModelInfo) {
+  const [registered_model] = yield* rendered([model])
+  return { registered_model }
 })
-const Alias = Schema.Struct({ name: Schema.NonEmptyString, alias: Schema.NonEmptyString })
+
+const create = endpoint(
+  ["POST"],
+  "/registered-models/create",
+  "write",
+  Schema.Struct({
+    ...Name.fields,
+    tags: Schema.optionalKey(Tags),
+    description: Schema.optionalKey(Schema.String),
+  }),
+  Effect.fnUntraced(function* ({ name, tags, description = "" }) {
+    const models = yield* Models
+    return yield* answer(yield* models.create({ name, description, tags: tagsOf(tags) }))
+  }),
+)
+
+const rename = endpoint(
+  ["POST"],
+  "/registered-models/rename",
+  "write",
+  Schema.Struct({ ...Name.fields, new_name: Schema.NonEmptyString }),
+  Effect.fnUntraced(function* ({ name, new_name }) {
+    const models = yield* Models
+    return yield* answer(yield* models.rename(name, new_name))
+  }),
+)
+
+const update = endpoint(
+  ["PATCH"],
+  "/registered-models/update",
+  "write",
+  Schema.Struct({ ...Name.fields, description: Schema.optionalKey(Schema.String) }),
+  Effect.fnUntraced(function* ({ name, description = "" }) {
+    const models = yield* Models
+    return yield* answer(yield* models.describe(name, description))
+  }),
+)
+
+const remove = endpoint(
+  ["DELETE"],
+  "/registered-models/delete",
+  "write",
+  Name,
+  Effect.fnUntraced(function* ({ name }) {
+    const models = yield* Models
+    yield* models.remove(name)
+    return {}
+  }),
+)
+
+const get = endpoint(
+  ["GET"],
+  "/registered-models/get",
+  "read",
+  Name,
+  Effect.fnUntraced(function* ({ name }) {
+    const models = yield* Models
+    return yield* answer(yield* models.model(name))
+  }),
+)
+
+const search = endpoint(
+  ["GET"],
+  "/registered-models/search",
+  "read",
+  Search,
+  Effect.fnUntraced(function* (input) {
+    const models = yield* Models
+    const { items, next } = yield* models.search(yield* searchOf(input, 100, 1000))
+    return Render.page("registered_models", yield* rendered(items), next)
+  }),
+)
+
+const latestVersions = endpoint(
+  ["GET", "POST"],
+  "/registered-models/get-latest-versions",
+  "read",
+  Schema.Struct({ ...Name.fields, stages: Schema.optionalKey(Request.Texts) }),
+  Effect.fnUntraced(function* ({ name, stages: given }) {
+    const models = yield* Models
+    yield* models.model(name)
+    const stages = yield* Effect.forEach(Request.textsOf(given), Rules.stage)
+    const latest = (yield* models.latestVersions([name])).get(name) ?? []
+    const wanted = latest.filter(({ stage }) => stages.length === 0 || stages.includes(stage))
+    return Render.list(
+      "model_versions",
+      wanted.map((version) => RenderModels.modelVersion(version, "aliases")),
+    )
+  }),
+)
+
+const setTag = endpoint(
+  ["POST"],
+  "/registered-models/set-tag",
+  "write",
+  Schema.Struct({
+    ...Name.fields,
+    key: Schema.NonEmptyString,
+    value: Schema.optionalKey(Schema.String),
+  }),
+  Effect.fnUntraced(function* ({ name, key, value = "" }) {
+    const models = yield* Models
+    yield* models.setTag(name, key, value)
+    return {}
+  }),
+)
+
+const removeTag = endpoint(
+  ["DELETE"],
+  "/registered-models/delete-tag",
+  "write",
+  Schema.Struct({ ...Name.fields, key: Schema.NonEmptyString }),
+  Effect.fnUntraced(function* ({ name, key }) {
+    const models = yield* Models
+    yield* models.removeTag(name, key)
+    return {}
+  }),
+)
+
+const Alias = Schema.Struct({ ...Name.fields, alias: Schema.NonEmptyString })
 const aliasPath = "/registered-models/alias"
 
-const registeredModels: ReadonlyArray<Endpoint> = [
-  endpoint(
-    ["POST"],
-    "/registered-models/create",
-    "write",
-    Schema.Struct({
-      name: Schema.NonEmptyString,
-      tags: Schema.optionalKey(Request.Pairs),
-      description: Schema.optionalKey(Schema.String),
-    }),
-    Effect.fnUntraced(function* ({ name, tags, description = "" }) {
-      const given = Request.recordOf(tags, 5000)
-      if (Object.hasOwn(given, "mlflow.prompt.is_prompt")) {
-        return yield* Request.unsupported("tags", "prompts")
-      }
-      const models = yield* Models
-      const model = yield* models.create({ name, description, tags: given })
-      return { registered_model: yield* withLatest(model) }
-    }),
-  ),
-  endpoint(
-    ["GET"],
-    "/registered-models/get",
-    "read",
-    Schema.Struct({ name: Schema.NonEmptyString }),
-    Effect.fnUntraced(function* ({ name }) {
-      const models = yield* Models
-      return { registered_model: yield* withLatest(yield* models.model(name)) }
-    }),
-  ),
-  endpoint(
-    ["GET"],
-    "/registered-models/search",
-    "read",
-    Search,
-    Effect.fnUntraced(function* (input) {
-      const limit = yield* Request.maxResults(input.max_results, 100, 1000)
-      if (!isEmpty(input.filter)) return yield* Request.unsupported("filter", "search by filter")
-      if ((input.order_by ?? "").length > 0) {
-        return yield* Request.unsupported("order_by", "another order than by name")
-      }
-      const models = yield* Models
-      const { items, next } = yield* models.list({ limit, ...Request.tokenOf(input) })
-      const rendered = yield* Effect.forEach(items, withLatest)
-      return Render.page("registered_models", rendered, next)
-    }),
-  ),
-  endpoint(
-    ["POST"],
-    aliasPath,
-    "write",
-    Schema.Struct({ ...Alias.fields, version: Version.fields.version }),
-    Effect.fnUntraced(function* ({ name, alias, version }) {
-      yield* checkAlias(alias)
-      const models = yield* Models
-      yield* models.setAlias(name, alias, yield* versionNumber(version))
-      return {}
-    }),
-  ),
-  endpoint(
-    ["DELETE"],
-    aliasPath,
-    "write",
-    Alias,
-    Effect.fnUntraced(function* ({ name, alias }) {
-      const models = yield* Models
-      const { aliases } = yield* models.model(name)
-      if (Object.hasOwn(aliases, alias)) yield* models.removeAlias(name, alias)
-      return {}
-    }),
-  ),
-  endpoint(
-    ["GET"],
-    aliasPath,
-    "read",
-    Alias,
-    Effect.fnUntraced(function* ({ name, alias }) {
-      const models = yield* Models
-      const { aliases } = yield* models.model(name)
-      const version = Object.hasOwn(aliases, alias) ? aliases[alias] : undefined
-      if (version === undefined) {
-        return yield* invalid("alias", `Registered model alias ${alias} not found.`)
-      }
-      return { model_version: Render.modelVersion(yield* models.resolve({ name, version })) }
-    }),
-  ),
-]
+/** Where a policy protects the alias, the policy decides: 403 with what is missing. */
+const setAlias = endpoint(
+  ["POST"],
+  aliasPath,
+  "write",
+  Schema.Struct({ ...Alias.fields, version: Version.fields.version }),
+  Effect.fnUntraced(function* ({ name, alias, version }) {
+    yield* Rules.name(name)
+    yield* Rules.alias(alias, false)
+    yield* Rules.freeAlias(alias, false)
+    const models = yield* Models
+    yield* models.setAlias(name, alias, yield* numberOf(version))
+    return {}
+  }),
+)
 
-const modelVersions: ReadonlyArray<Endpoint> = [
-  endpoint(
-    ["GET"],
-    "/model-versions/get",
-    "read",
-    Version,
-    Effect.fnUntraced(function* ({ name, version }) {
-      const models = yield* Models
-      const found = yield* models.resolve({ name, version: yield* versionNumber(version) })
-      return { model_version: Render.modelVersion(found) }
-    }),
-  ),
-  endpoint(
-    ["GET"],
-    "/model-versions/search",
-    "read",
-    Search,
-    Effect.fnUntraced(function* (input) {
-      const limit = yield* Request.maxResults(input.max_results, 10_000, 200_000)
-      const name = /^\s*name\s*=\s*'([^']*)'\s*$/.exec(input.filter ?? "")?.[1]
-      if (name === undefined && !isEmpty(input.filter)) {
-        return yield* Request.unsupported("filter", "a filter other than name = '...'")
-      }
-      if ((input.order_by ?? "").length > 0) {
-        return yield* Request.unsupported("order_by", "another order than by name")
-      }
-      const models = yield* Models
-      const { items, next } = yield* models.listVersions({
-        limit,
-        ...(name === undefined ? {} : { name }),
-        ...Request.tokenOf(input),
-      })
-      return Render.page("model_versions", items.map(Render.modelVersion), next)
-    }),
-  ),
-]
+const removeAlias = endpoint(
+  ["DELETE"],
+  aliasPath,
+  "write",
+  Alias,
+  Effect.fnUntraced(function* ({ name, alias }) {
+    yield* Rules.alias(alias, false)
+    const models = yield* Models
+    const { aliases } = yield* models.model(name)
+    if (!Object.hasOwn(aliases, alias)) return {}
+    // Somebody else may have removed it meanwhile.
+    yield* Effect.catchIf(
+      models.removeAlias(name, alias),
+      (error) => error.reason === "NotFound",
+      () => Effect.void,
+    )
+    return {}
+  }),
+)
 
-/** Registered models over MLflow's REST API. */
-export const endpoints: ReadonlyArray<Endpoint> = [...registeredModels, ...modelVersions]
+const getAlias = endpoint(
+  ["GET"],
+  aliasPath,
+  "read",
+  Alias,
+  Effect.fnUntraced(function* ({ name, alias }) {
+    yield* Rules.name(name)
+    yield* Rules.alias(alias, false)
+    const models = yield* Models
+    const { aliases, latest } = yield* models.model(name)
+    const isLatest = alias.toLowerCase() === "latest"
+    const held = Object.hasOwn(aliases, alias) ? aliases[alias] : undefined
+    const version = isLatest ? latest : held
+    if (version !== undefined) {
+      const found = yield* models.resolve({ name, version })
+      return { model_version: RenderModels.modelVersion(found, "aliases") }
+    }
+    return yield* isLatest
+      ? new RegistryError({
+          reason: "NotFound",
+          message: `Latest version not found for model ${name}.`,
+        })
+      : invalid("alias", `Registered model alias ${alias} not found.`)
+  }),
+)
+
+/** Registered models and their aliases over MLflow's REST API. */
+export const endpoints: ReadonlyArray<Endpoint> = [
+  create,
+  rename,
+  update,
+  remove,
+  get,
+  search,
+  latestVersions,
+  setTag,
+  removeTag,
+  setAlias,
+  removeAlias,
+  getAlias,
+]

@@ -1,12 +1,11 @@
 import type { Timestamp } from "@ashlar/core"
 import type { Experiment } from "../../Experiments.ts"
 import type { LoggedModel, LoggedModelStatus } from "../../LoggedModels.ts"
-import type { VersionInfo } from "../../Models.ts"
 import type { RunDataset, RunLinks } from "../run-inputs.ts"
 import type { MetricPoint, RunRecord } from "../runs-read.ts"
-import type { ModelInfo } from "../registered.ts"
 
-type Json = Readonly<Record<string, unknown>>
+/** A JSON object. */
+export type Json = Readonly<Record<string, unknown>>
 
 /** Microseconds as MLflow's milliseconds. */
 export const millis = (time: Timestamp.Timestamp): number => Math.floor(time / 1000)
@@ -14,11 +13,12 @@ export const millis = (time: Timestamp.Timestamp): number => Math.floor(time / 1
 /** JSON has no such numbers, so the protocol spells them. */
 const double = (value: number): number | string => (Number.isFinite(value) ? value : String(value))
 
-const pairs = (record: Readonly<Record<string, string>>) =>
+/** Key and value of each. */
+export const pairs = (record: Readonly<Record<string, string>>) =>
   Object.entries(record).map(([key, value]) => ({ key, value }))
 
 /** Empty lists are left out, as protocol buffers do. */
-const list = <A>(name: string, items: ReadonlyArray<A>): Json =>
+export const list = <A>(name: string, items: ReadonlyArray<A>): Json =>
   items.length === 0 ? {} : { [name]: items }
 
 /** A page of a list. */
@@ -141,33 +141,4 @@ export const loggedModel = (model: LoggedModel): Json => ({
       })),
     ),
   },
-})
-
-/** A `ModelVersion`. */
-export const modelVersion = (version: VersionInfo): Json => ({
-  name: version.name,
-  version: String(version.version),
-  creation_timestamp: millis(version.created),
-  last_updated_timestamp: millis(version.created),
-  current_stage: "None",
-  description: version.description,
-  source: `mlflow-artifacts:/registered-models/${version.name}/${version.version}`,
-  run_id: version.runId ?? "",
-  status: "READY",
-  ...list("tags", pairs(version.tags)),
-  ...list("aliases", version.aliases),
-})
-
-/** A `RegisteredModel`. */
-export const registeredModel = (model: ModelInfo, latest: VersionInfo | undefined): Json => ({
-  name: model.name,
-  creation_timestamp: millis(model.created),
-  last_updated_timestamp: millis(model.updated),
-  description: model.description,
-  ...list("latest_versions", latest === undefined ? [] : [modelVersion(latest)]),
-  ...list("tags", pairs(model.tags)),
-  ...list(
-    "aliases",
-    Object.entries(model.aliases).map(([alias, version]) => ({ alias, version: String(version) })),
-  ),
 })
