@@ -28,7 +28,7 @@ const versionOf = (version: VersionInfo): VersionAnswer => {
     ...(manifest === undefined ? {} : { flavor: manifest.flavor }),
     aliases: version.aliases,
     ...(runId === undefined ? {} : { runId }),
-    description: version.description,
+    description: version.description ?? "",
     tags: version.tags,
     created: iso(created),
     files: files.map(({ path, size }) => ({ path, size })),
