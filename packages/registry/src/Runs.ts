@@ -174,8 +174,6 @@ export class Runs extends Context.Service<
       runIds: ReadonlyArray<string>,
     ) => Effect.Effect<ReadonlyMap<string, RunLinks>, RegistryError>
     readonly get: (runId: string) => Effect.Effect<RunRecord, RegistryError>
-    /** Fails with `NotFound` where there is no such run, deleted or not. */
-    readonly exists: (runId: string) => Effect.Effect<void, RegistryError>
     readonly find: (
       experiment: string,
       key: string,
@@ -291,7 +289,6 @@ const make = Effect.gen(function* () {
       wrap(db.transaction(Effect.flatMap(present(runId), () => inputs.logOutputs(runId, models)))),
     links: (runIds) => wrap(inputs.links(runIds)),
     get: (runId) => wrap(Effect.flatMap(row(runId), view)),
-    exists: (runId) => wrap(Effect.asVoid(row(runId))),
     find: (experiment, key) => wrap(find(experiment, key)),
     list: (experiment, page = {}) => wrap(list(experiment, page)),
     history: (runId, metric) => wrap(series.history(runId, metric)),

@@ -60,7 +60,7 @@ export const wrongMetric = (
 ): RegistryError | undefined => {
   const at = path === "" ? "" : `${path}.`
   const wrong =
-    Validate.key(key, `${at}name`) ?? Validate.length(`${at}name`, Validate.limits.key, key)
+    Validate.key(key, `${at}name`) ?? Validate.length("Metric name", Validate.limits.key, key)
   if (wrong !== undefined) return wrong
   if (Number(timestamp) < 0) {
     return invalid(

@@ -4,12 +4,15 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { invalid, type RegistryError } from "../../RegistryError.ts"
 import { type MetricPoint, Runs } from "../../Runs.ts"
+import { undecoded } from "../search/plan-token.ts"
 import { type Endpoint, endpoint } from "./endpoint.ts"
 import * as Render from "./render.ts"
 import * as Request from "./request.ts"
 
 const RunId = Schema.Struct({ run_id: Schema.NonEmptyString })
 
+/** Most runs of a page. */
+const maxPage = 50_000
 /** Most runs of one request for many histories. */
 const maxRuns = 100
 /** Most points of a run that are sampled, and what is asked for by default. */
@@ -18,6 +21,8 @@ const maxSamples = 2500
 const maxBulk = 25_000
 
 const json = { headers: { "content-type": "application/json; charset=utf-8" } }
+
+const hint = "See the API docs for more information about request parameters."
 
 /** Points as JSON, written out by hand: there may be a hundred thousand of them. */
 const points = (key: string, list: ReadonlyArray<MetricPoint>, runId?: string): string => {
@@ -48,7 +53,7 @@ const offsetOf = (token: string): Effect.Effect<number, RegistryError> => {
     offset > 0 &&
     rest.length === 0
     ? Effect.succeed(offset)
-    : Effect.fail(invalid("page_token", "Invalid page token, it is none that this server gave"))
+    : Effect.fail(invalid("page_token", undecoded(token)))
 }
 
 const textsOf = (texts: typeof Request.Texts.Type | undefined): ReadonlyArray<string> =>
@@ -69,7 +74,14 @@ export const endpoints: ReadonlyArray<Endpoint> = [
       page_token: Schema.optionalKey(Schema.String),
     }),
     Effect.fnUntraced(function* (input) {
-      const limit = yield* Request.maxResults(input.max_results, 1000, 50_000)
+      const asked = Number(input.max_results ?? 1000)
+      if (asked > maxPage) {
+        return yield* invalid(
+          "max_results",
+          `Invalid value ${asked} for parameter 'max_results' supplied:  Hint: Value was of type 'int'. ${hint}`,
+        )
+      }
+      const limit = yield* Request.maxResults(asked, 1000, maxPage)
       const runs = yield* Runs
       const { items, next } = yield* runs.search((input.experiment_ids ?? []).map(String), {
         limit,
@@ -106,7 +118,6 @@ export const endpoints: ReadonlyArray<Endpoint> = [
       }
       const offset = yield* offsetOf(page_token)
       const runs = yield* Runs
-      yield* runs.exists(run_id)
       const { points: list, total } = yield* runs.historyWindow(run_id, metric_key, {
         offset,
         limit: Math.min(limit, Number.MAX_SAFE_INTEGER - offset),
@@ -131,12 +142,15 @@ export const endpoints: ReadonlyArray<Endpoint> = [
       if (runIds.length > maxRuns) {
         return yield* invalid(
           "run_ids",
-          `GetMetricHistoryBulkInterval request must specify at most ${maxRuns} run_ids. Received ${runIds.length} run_ids.`,
+          `GetMetricHistoryBulkInterval request must specify at most ${maxRuns} run_ids. Received ${runIds.length} run_ids. ${hint}`,
         )
       }
       const samples = Number(input.max_results ?? maxSamples)
       if (samples < 1 || samples > maxSamples) {
-        return yield* invalid("max_results", `max_results must be between 1 and ${maxSamples}.`)
+        return yield* invalid(
+          "max_results",
+          `max_results must be between 1 and ${maxSamples}. ${hint}`,
+        )
       }
       if ((start_step === undefined) !== (end_step === undefined)) {
         return yield* invalid(
@@ -155,7 +169,6 @@ export const endpoints: ReadonlyArray<Endpoint> = [
         )
       }
       const runs = yield* Runs
-      for (const runId of new Set(runIds)) yield* runs.exists(runId)
       const found = yield* runs.histories({ runIds, key: metric_key, samples, ...range })
       const texts = new Map(
         found.map((one) => [one.runId, points(metric_key, one.points, one.runId)]),

@@ -46,6 +46,18 @@ const valueOf = (value: unknown): string | number | null | undefined => {
 const refuse = (message: string): Effect.Effect<never, RegistryError> =>
   Effect.fail(invalid("token", message))
 
+/** MLflow's words for a token that is none: the bytes in it, as Python shows them. */
+export const undecoded = (token: string): string => {
+  const bytes = Array.from(Buffer.from(token, "base64url").subarray(0, 200), (byte) =>
+    byte === 0x5c || byte === 0x27
+      ? `\\${String.fromCharCode(byte)}`
+      : byte >= 0x20 && byte < 0x7f
+        ? String.fromCharCode(byte)
+        : `\\x${byte.toString(16).padStart(2, "0")}`,
+  )
+  return `Invalid page token, decoded value=b'${bytes.join("")}'`
+}
+
 /** The position in a token. A token of another search is refused, in MLflow's words. */
 export const decode = (
   asked: Asked,
@@ -58,11 +70,11 @@ export const decode = (
   try {
     read = JSON.parse(text)
   } catch {
-    return refuse("Invalid page token, it is none that a search of runs gave: start again without")
+    return refuse(undecoded(token))
   }
   const values: ReadonlyArray<unknown> = Array.isArray(read) ? read : []
   if (values.length !== what.length + 1 || !Array.isArray(values.at(-1))) {
-    return refuse(`Invalid page token, decoded value=${text.slice(0, 200)}`)
+    return refuse(undecoded(token))
   }
   const expected = parts(asked)
   const wrong = what.findIndex((_, index) => values[index] !== expected[index])
@@ -75,6 +87,6 @@ export const decode = (
   const last: unknown = values.at(-1)
   const position = (Array.isArray(last) ? last : []).map(valueOf)
   return position.length !== length || position.some((value) => value === undefined)
-    ? refuse(`Invalid page token, decoded value=${text.slice(0, 200)}`)
+    ? refuse(undecoded(token))
     : Effect.succeed(position.map((value) => value ?? null))
 }
