@@ -119,18 +119,12 @@ const make = Effect.gen(function* () {
     )
   })
 
-  const free = Effect.fnUntraced(function* (name: string, id?: string) {
-    const wrong = Validate.experimentName(name)
-    if (wrong !== undefined) return yield* wrong
-    const taken = yield* find("name", name)
-    if (taken === undefined || taken.id === id) return
-    const state = taken.deleted === null ? "" : " in deleted state"
-    return yield* new RegistryError({
+  const taken = (name: string) =>
+    new RegistryError({
       reason: "AlreadyExists",
       field: "name",
-      message: `Experiment(name=${name}) already exists${state}: choose another name, or ${taken.deleted === null ? "use that one" : "restore it"}`,
+      message: `Experiment(name=${name}) already exists, perhaps deleted: choose another name, or restore that one`,
     })
-  })
 
   const checkTags = Effect.fnUntraced(function* (tags: Readonly<Record<string, string>>) {
     for (const [key, value] of Object.entries(tags)) {
@@ -149,18 +143,24 @@ const make = Effect.gen(function* () {
     const wrong = Validate.artifactLocation(artifactLocation)
     if (wrong !== undefined) return yield* wrong
     yield* checkTags(tags)
-    yield* free(name)
+    const unnamed = Validate.experimentName(name)
+    if (unnamed !== undefined) return yield* unnamed
     const id = Id.make()
     const now = Timestamp.now()
-    yield* db.run(
-      build.insertInto("registry_experiment").values({
-        id,
-        name,
-        created: now,
-        updated: now,
-        artifact_location: artifactLocation === "" ? null : artifactLocation,
-      }),
+    // Of two that ask for one name at once, one gets it, and the other an answer it can use.
+    const { rows } = yield* db.run(
+      build
+        .insertInto("registry_experiment")
+        .values({
+          id,
+          name,
+          created: now,
+          updated: now,
+          artifact_location: artifactLocation === "" ? null : artifactLocation,
+        })
+        .onConflict((c) => c.column("name").doNothing()),
     )
+    if (rows === 0) return yield* taken(name)
     yield* db.insertMany(
       "registry_experiment_tag",
       Object.entries(tags).map(([key, value]) => ({ experiment: id, key, value })),
@@ -175,12 +175,14 @@ const make = Effect.gen(function* () {
     if (found.deleted !== null) {
       return yield* invalid("experiment_id", "Cannot rename a non-active experiment.")
     }
-    yield* free(name, id)
-    yield* db.run(
-      build
-        .updateTable("registry_experiment")
-        .set({ name, updated: Timestamp.now() })
-        .where("id", "=", id),
+    yield* Effect.mapError(
+      db.run(
+        build
+          .updateTable("registry_experiment")
+          .set({ name, updated: Timestamp.now() })
+          .where("id", "=", id),
+      ),
+      (error) => (error.reason === "AlreadyExists" ? taken(name) : error),
     )
     return yield* get("id", id)
   })
