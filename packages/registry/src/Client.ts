@@ -11,7 +11,7 @@
  *
  * @module
  */
-import { type BlobStore, RunTracker } from "@ashlar/core"
+import { RunTracker } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
@@ -51,7 +51,7 @@ const open = (
 /** A client of the registry in this process; needs no server. */
 export const local = (
   options: ClientOptions = {},
-): Layer.Layer<Tracking, RegistryError, Runs | Experiments | BlobStore.BlobStore> =>
+): Layer.Layer<Tracking, RegistryError, Runs | Experiments> =>
   Layer.effect(
     Tracking,
     Effect.flatMap(InProcess.make, (transport) => open(transport, options)),

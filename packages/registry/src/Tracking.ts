@@ -22,7 +22,9 @@ export interface TrackedArtifact {
 /** Which runs to find. */
 export interface SearchTracked extends Page.PageRequest {
   /** Names of experiments; those that do not exist have no runs. */
-  readonly experiments: ReadonlyArray<string>
+  readonly experiments?: ReadonlyArray<string>
+  /** Ids of experiments. */
+  readonly experimentIds?: ReadonlyArray<string>
   /** A condition in the language of `Filter`; an MLflow server takes MLflow's part of it. */
   readonly filter?: string
   /** Sort keys such as `metrics.auc DESC`; default the latest start first. */

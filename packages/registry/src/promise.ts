@@ -10,6 +10,7 @@ import * as Client from "./Client.ts"
 import * as Experiments from "./Experiments.ts"
 import * as Models from "./Models.ts"
 import type { RegistryError } from "./RegistryError.ts"
+import * as Reproduce from "./Reproduce.ts"
 import * as Runs from "./Runs.ts"
 import * as Tracking from "./Tracking.ts"
 
@@ -45,19 +46,31 @@ export const makeModels = <D, B>(
 ): Promise<Facade<Models.Models["Service"]> & Handle<Models.Models, D | B | RegistryError>> =>
   Facade.make(Models.Models, Layer.provide(Models.layer, [options.database, options.blobs]))
 
+/** Where a client finds its runs: on a server, or in the registry of this process. */
+export type ClientOptions<D, B> = Client.ClientOptions & (Client.RemoteOptions | Options<D, B>)
+
+const clientLayer = <D, B>(
+  options: ClientOptions<D, B>,
+): Layer.Layer<Tracking.Tracking, D | B | RegistryError> =>
+  "url" in options
+    ? Client.remote(options)
+    : Client.local(options).pipe(
+        Layer.provide(Layer.merge(Runs.layer, Experiments.layer)),
+        Layer.provide([options.database, options.blobs]),
+      )
+
 /**
  * Opens a client that tracks runs: of a server (`{ url, token?, journal? }`), or of the registry in
  * this process (`{ database, blobs, journal? }`).
  */
 export const makeClient = <D = never, B = never>(
-  options: Client.ClientOptions & (Client.RemoteOptions | Options<D, B>),
+  options: ClientOptions<D, B>,
 ): Promise<Facade<Tracking.Shape> & Handle<Tracking.Tracking, D | B | RegistryError>> =>
-  Facade.make(
-    Tracking.Tracking,
-    "url" in options
-      ? Client.remote(options)
-      : Client.local(options).pipe(
-          Layer.provide(Layer.merge(Runs.layer, Experiments.layer)),
-          Layer.provide([options.database, options.blobs]),
-        ),
-  )
+  Facade.make(Tracking.Tracking, clientLayer(options))
+
+/** Opens what captures, rebuilds and compares runs, wherever they are kept. */
+export const makeReproduce = <D = never, B = never>(
+  options: ClientOptions<D, B>,
+): Promise<
+  Facade<Reproduce.Reproduce["Service"]> & Handle<Reproduce.Reproduce, D | B | RegistryError>
+> => Facade.make(Reproduce.Reproduce, Layer.provide(Reproduce.layer, clientLayer(options)))

@@ -38,10 +38,13 @@ interface Lane {
 }
 
 /** Opens the client; closing its scope sends what waits. */
-export const make = Effect.fnUntraced(function* (
+export const make: (
   transport: Transport,
-  options: BufferOptions = {},
-): Effect.fn.Return<Shape, never, Scope.Scope> {
+  options?: BufferOptions,
+) => Effect.Effect<Shape, never, Scope.Scope> = Effect.fnUntraced(function* (
+  transport,
+  options = {},
+) {
   const { acknowledge = "stored", maxQueued = 100_000, concurrency = 4 } = options
   const lanes = new Map<string, Lane>()
   const room = yield* Semaphore.make(maxQueued)

@@ -11,11 +11,11 @@ import type { Transport } from "./transport.ts"
 /** The transport to the services of this process. */
 export const make: Effect.Effect<Transport, never, Runs | Experiments> = Effect.gen(function* () {
   const runs = yield* Runs
-  const experiments = yield* Experiments
+  const named = yield* Experiments
 
   const idOf = (name: string) =>
     Effect.catch(
-      Effect.map(experiments.getByName(name), ({ id }): string | undefined => id),
+      Effect.map(named.getByName(name), ({ id }): string | undefined => id),
       (error: RegistryError) =>
         error.reason === "NotFound" ? Effect.succeed(undefined) : Effect.fail(error),
     )
@@ -30,9 +30,12 @@ export const make: Effect.Effect<Transport, never, Runs | Experiments> = Effect.
   return {
     merges: false,
     startRun: (run) => runs.start(run),
-    log: (runId, batch, { replay = false } = {}) =>
-      // The first delivery may have been followed by the run's end.
-      runs.log(runId, batch, replay ? { ended: "allow" } : {}),
+    log: (runId, batch, { key, replay = false } = {}) =>
+      runs.log(runId, batch, {
+        ...(key === undefined ? {} : { key }),
+        // The first delivery may have been followed by the run's end.
+        ...(replay ? { ended: "allow" } : {}),
+      }),
     logArtifact: (runId, artifact, { replay = false } = {}) =>
       Effect.catch(runs.logArtifact(runId, artifact), (error: RegistryError) =>
         replay && error.reason === "Conflict"
@@ -49,9 +52,9 @@ export const make: Effect.Effect<Transport, never, Runs | Experiments> = Effect.
       }),
     get: (runId) => runs.get(runId),
     find: (experiment, key) => runs.find(experiment, key),
-    search: Effect.fnUntraced(function* ({ experiments: names, ...search }) {
-      const ids: Array<string> = []
-      for (const name of names) {
+    search: Effect.fnUntraced(function* ({ experiments = [], experimentIds = [], ...search }) {
+      const ids = [...experimentIds]
+      for (const name of experiments) {
         const id = yield* idOf(name)
         if (id !== undefined) ids.push(id)
       }

@@ -266,8 +266,9 @@ export const make = Effect.fnUntraced(function* (
       const [first] = yield* withKey(id, key)
       return first === undefined ? undefined : Mlflow.runOf(first)
     }),
-    search: Effect.fnUntraced(function* ({ experiments, filter, orderBy, limit = 100, token }) {
-      const ids: Array<string> = []
+    search: Effect.fnUntraced(function* (asked) {
+      const { experiments = [], experimentIds = [], filter, orderBy, limit = 100, token } = asked
+      const ids = [...experimentIds]
       for (const name of experiments) {
         const id = yield* byNameIfAny(name)
         if (id !== undefined) ids.push(id)

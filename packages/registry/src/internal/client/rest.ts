@@ -80,7 +80,7 @@ const refused = async (response: Response, what: string): Promise<Attempt> => {
 
 /** A request below the server's URL. */
 export interface Request {
-  readonly method: "GET" | "POST" | "PUT"
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
   /** Path and query, e.g. `api/2.0/mlflow/runs/get?run_id=..`. */
   readonly path: string
   readonly json?: unknown
