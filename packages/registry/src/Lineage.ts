@@ -28,7 +28,10 @@ export class Lineage extends Context.Service<
     readonly eventsOf: (
       runId: string,
     ) => Effect.Effect<ReadonlyArray<OpenLineage.RunEvent>, RegistryError>
-    /** Runs that read or wrote a dataset, newest first. */
+    /**
+     * Runs that read or wrote a dataset, newest first; a namespace and name of more than 500
+     * characters together are not found.
+     */
     readonly runsOf: (dataset: {
       readonly namespace: string
       readonly name: string
@@ -45,6 +48,15 @@ export class Lineage extends Context.Service<
 
 const decode = Schema.decodeUnknownEffect(OpenLineage.RunEvent)
 
+/** Whether an index has room for a dataset of a run; the event is stored whatever its names. */
+const fits = (run: string, { namespace, name }: OpenLineage.LineageDataset): boolean =>
+  run.length <= 64 && namespace.length + name.length <= 500
+
+const placeOf = (use: {
+  readonly role: string
+  readonly dataset: OpenLineage.LineageDataset
+}): string => [use.role, use.dataset.namespace, use.dataset.name].join("\u0000")
+
 const make = Effect.gen(function* () {
   const { db, build, wrap } = yield* Store.make
   const parse = (text: string) => Schema.decodeUnknownSync(OpenLineage.RunEvent)(JSON.parse(text))
@@ -57,18 +69,36 @@ const make = Effect.gen(function* () {
         return yield* invalid("eventTime", `eventTime ${valid.eventTime} is not ISO 8601`)
       }
       const text = Digest.canonicalJson(valid)
+      const run = valid.run.runId
+      const job = `${valid.job.namespace}/${valid.job.name}`
+      const insert = build
+        .insertInto("registry_lineage")
+        .values({ id: Digest.of(text), run, job, time, event: text })
+        .onConflict((c) => c.column("id").doNothing())
+      const uses = [
+        ...(valid.inputs ?? []).map((dataset) => ({ dataset, role: "input" as const })),
+        ...(valid.outputs ?? []).map((dataset) => ({ dataset, role: "output" as const })),
+      ]
+        .filter(({ dataset }) => fits(run, dataset))
+        // One order for all writers, so that they wait for each other and do not deadlock.
+        .toSorted((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1))
       yield* wrap(
-        db.run(
-          build
-            .insertInto("registry_lineage")
-            .values({
-              id: Digest.of(text),
-              run: valid.run.runId,
-              job: `${valid.job.namespace}/${valid.job.name}`,
-              time,
-              event: text,
-            })
-            .onConflict((c) => c.column("id").doNothing()),
+        db.transaction(
+          Effect.gen(function* () {
+            const { rows } = yield* db.run(insert)
+            if (rows === 0) return
+            for (const { dataset, role } of uses) {
+              const { namespace, name } = dataset
+              yield* db.run(
+                build
+                  .insertInto("registry_lineage_use")
+                  .values({ run, role, namespace, name, job, time })
+                  .onConflict((c) =>
+                    c.columns(["run", "role", "namespace", "name"]).doUpdateSet({ job, time }),
+                  ),
+              )
+            }
+          }),
         ),
       )
     }),
@@ -89,23 +119,17 @@ const make = Effect.gen(function* () {
     runsOf: ({ namespace, name }) =>
       wrap(
         Effect.map(
-          db.all(build.selectFrom("registry_lineage").select("event").orderBy("time", "desc")),
-          (rows) => {
-            const seen = new Set<string>()
-            return rows.flatMap((row) => {
-              const event = parse(row.event)
-              const job = `${event.job.namespace}/${event.job.name}`
-              const uses = (list: typeof event.inputs) =>
-                list?.some((d) => d.namespace === namespace && d.name === name) === true
-              return (["input", "output"] as const).flatMap((role) => {
-                const key = `${role} ${event.run.runId}`
-                if (seen.has(key)) return []
-                if (!uses(role === "input" ? event.inputs : event.outputs)) return []
-                seen.add(key)
-                return [{ runId: event.run.runId, job, role }]
-              })
-            })
-          },
+          db.all(
+            build
+              .selectFrom("registry_lineage_use")
+              .select(["run", "job", "role"])
+              .where("namespace", "=", namespace)
+              .where("name", "=", name)
+              .orderBy("time", "desc")
+              .orderBy("run")
+              .orderBy("role"),
+          ),
+          (rows) => rows.map(({ run, job, role }) => ({ runId: run, job, role })),
         ),
       ),
   })

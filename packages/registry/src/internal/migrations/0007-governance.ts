@@ -75,6 +75,11 @@ export const migration: Database.Migration = {
       .columns(["namespace", "name", "time"]),
     build.schema.createIndex("registry_lineage_run").on("registry_lineage").columns(["run", "id"]),
     build.schema.createIndex("registry_version_run").on("registry_version").columns(["run"]),
+    // What an input's URI may be has no bound that an ordered index of PostgreSQL could hold.
+    ...(["uri", "name"] as const).map((column) => {
+      const index = build.schema.createIndex(`registry_input_${column}`).on("registry_input")
+      return (dialect === "postgres" ? index.using("hash") : index).column(column)
+    }),
     ...(["input", "output"] as const).map((role) => uses(dialect, role)),
   ],
 }
