@@ -11,6 +11,8 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type { FastifyInstance } from "fastify"
 import * as Actor from "./Actor.ts"
+import * as Explorer from "./Explorer.ts"
+import * as LineageGraph from "./LineageGraph.ts"
 import * as Gc from "./internal/api/gc.ts"
 import * as Pages from "./internal/api/pages.ts"
 import * as Promotion from "./internal/api/promotion.ts"
@@ -50,7 +52,7 @@ export interface PluginOptions {
   readonly publicUrl?: string
   /** False leaves `/health` to another plugin of the same server; default true. */
   readonly health?: boolean
-  /** Where the pages lie, or false for none; default `/ui`. They need the service `Explorer`. */
+  /** Where the pages lie, or false for none; default `/ui`. */
   readonly pages?: string | false
 }
 
@@ -75,6 +77,8 @@ export const services = Layer.mergeAll(
   ExperimentsService.layer,
   LoggedModelsService.layer,
   ModelsService.layer,
+  Explorer.layer,
+  LineageGraph.layer,
 )
 
 /** Where MLflow's clients look for the API. */

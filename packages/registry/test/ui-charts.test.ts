@@ -227,7 +227,7 @@ describe("a table of text", () => {
 
 describe("the layout of a graph", () => {
   it("puts what something came from left of it, also around a cycle", () => {
-    const node = (id: string) => ({ id, kind: "run" as const, label: id })
+    const node = (id: string) => ({ id, kind: "run" as const, label: id, isStart: id === "a" })
     const layout = layoutOf({
       nodes: [node("c"), node("b"), node("a"), node("x"), node("y")],
       edges: [

@@ -42,7 +42,9 @@ export const labelOf = ({ kind, key }: Column): string =>
 
 /** The metric that people most likely judge runs by; the empty text when there is none. */
 export const mainMetric = (metrics: ReadonlyArray<string>): string =>
-  metrics.find((key) => /(^|[/_.-])(val|valid|eval|test).*(auc|acc|f1|score|loss|rmse|mae)/i.test(key)) ??
+  metrics.find((key) =>
+    /(^|[/_.-])(val|valid|eval|test).*(auc|acc|f1|score|loss|rmse|mae)/i.test(key),
+  ) ??
   metrics.find((key) => /auc|acc|f1|score|loss|rmse|mae|error/i.test(key)) ??
   metrics[0] ??
   ""

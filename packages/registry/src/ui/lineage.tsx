@@ -33,7 +33,7 @@ const NodeBox = (props: { readonly node: NodeAnswer; readonly x: number; readonl
     </>
   )
   return (
-    <g transform={`translate(${x} ${y})`}>
+    <g transform={`translate(${x} ${y})`} data-focus={node.isStart}>
       {link === undefined ? content : <a href={link}>{content}</a>}
     </g>
   )

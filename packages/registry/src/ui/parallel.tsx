@@ -111,12 +111,10 @@ export const Parallel = (props: PaneProps) => {
   useColumns(cache, runIds, chosen ?? candidates, props.revision)
   // A parameter that is the same everywhere tells nothing.
   const varies = (id: string) => new Set(runIds.map((run) => cache.get(id, run))).size > 1
-  const ids =
-    chosen ??
-    [
-      ...candidates.slice(0, -1).filter(varies).slice(0, usualAxes),
-      ...candidates.slice(-1),
-    ]
+  const ids = chosen ?? [
+    ...candidates.slice(0, -1).filter(varies).slice(0, usualAxes),
+    ...candidates.slice(-1),
+  ]
   const brushes = brushesOf(params.get("brush"))
   const [drag, setDrag] = useState<{
     readonly id: string

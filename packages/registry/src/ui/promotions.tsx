@@ -51,7 +51,9 @@ const Request = (props: {
         ))}
         {request.votes.map((one, index) => (
           <li key={`vote ${index}`}>
-            <Badge tone={toneOf(one.vote)}>{one.vote === "approve" ? "approved" : "rejected"}</Badge>{" "}
+            <Badge tone={toneOf(one.vote)}>
+              {one.vote === "approve" ? "approved" : "rejected"}
+            </Badge>{" "}
             <strong>{one.by}</strong> <span class="k-quiet">{one.comment}</span>
           </li>
         ))}
@@ -110,7 +112,9 @@ export const Promotions = (props: {
     <section class="k-card section" aria-label="Promotions">
       <header>
         <h2>Promotions</h2>
-        <span class="k-quiet">{requests.filter(({ status }) => status === "open").length} open</span>
+        <span class="k-quiet">
+          {requests.filter(({ status }) => status === "open").length} open
+        </span>
       </header>
       {error === undefined ? null : <Alert>{error}</Alert>}
       {protectedAliases.length === 0 || model.versions.length === 0 ? null : (

@@ -75,11 +75,7 @@ export const RunsPage = (props: { readonly params: URLSearchParams; readonly the
   const every = useLoad("experiments", (signal) => api.experiments(signal))
   const newest = every.value?.[0]?.id
   // Without a choice the newest experiment is shown.
-  const experiments = params.has("e")
-    ? listOf(params, "e")
-    : newest === undefined
-      ? []
-      : [newest]
+  const experiments = params.has("e") ? listOf(params, "e") : newest === undefined ? [] : [newest]
   const filter = params.get("q") ?? ""
   const sort = params.get("sort") ?? ""
   const tab = tabOf(params.get("tab"))

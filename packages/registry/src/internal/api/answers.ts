@@ -188,6 +188,8 @@ export interface NodeAnswer {
   readonly id: string
   readonly kind: "dataset" | "job" | "run" | "version" | "alias"
   readonly label: string
+  /** Whether the walk began here. */
+  readonly isStart: boolean
   readonly detail?: string
   /** The run or model that a page shows. */
   readonly link?: { readonly run?: string; readonly model?: string; readonly version?: number }

@@ -5,7 +5,13 @@ import type { FastifyInstance } from "fastify"
 import { Models, type VersionInfo } from "../../Models.ts"
 import { Promotions } from "../../Promotions.ts"
 import type { ModelInfo } from "../registered.ts"
-import type { ColumnSpecAnswer, ModelAnswer, ModelRowAnswer, PageOf, VersionAnswer } from "./answers.ts"
+import type {
+  ColumnSpecAnswer,
+  ModelAnswer,
+  ModelRowAnswer,
+  PageOf,
+  VersionAnswer,
+} from "./answers.ts"
 import { common, Id, iso, queryUpTo, root, type Runtime, text } from "./route.ts"
 
 const rowOf = ({ name, description, created, updated, aliases }: ModelInfo): ModelRowAnswer => ({

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from "fastify"
 import * as Artifacts from "./artifacts.ts"
+import * as Lineage from "./lineage.ts"
 import * as Live from "./live.ts"
 import * as Models from "./models.ts"
 import type { Runtime } from "./route.ts"
@@ -8,5 +9,5 @@ import * as Views from "./views.ts"
 
 /** Registers the API that the pages read, below `/api/ashlar/registry`. */
 export const register = (app: FastifyInstance, runtime: Runtime): void => {
-  for (const part of [Runs, Artifacts, Models, Views, Live]) part.register(app, runtime)
+  for (const part of [Runs, Artifacts, Models, Lineage, Views, Live]) part.register(app, runtime)
 }

@@ -1,6 +1,6 @@
 import { Timestamp } from "@ashlar/core"
 import * as HttpKit from "@ashlar/core/fastify"
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Option from "effect/Option"
@@ -49,23 +49,24 @@ export const formatError: HttpKit.FormatError = (failure) => {
 /** What the routes have in common. */
 export const common = { tag: "registry", formatError } as const
 
-/** The explorer; a server without one says what it lacks. */
-export const explorer: Effect.Effect<Explorer["Service"], HttpKit.HttpError> = Effect.flatMap(
-  Effect.serviceOption(Explorer),
-  (found) =>
+/** A service that not every server has; one without says which layer it lacks. */
+export const needed = <I, S>(
+  key: Context.Key<I, S>,
+  layer: string,
+): Effect.Effect<S, HttpKit.HttpError> =>
+  Effect.flatMap(Effect.serviceOption(key), (found) =>
     Option.isSome(found)
       ? Effect.succeed(found.value)
       : Effect.fail(
           new HttpKit.HttpError({
             reason: "Unavailable",
-            message: "this server has no explorer: give its runtime the layer Explorer.layer",
+            message: `this server does not do that: give its runtime the layer ${layer}`,
           }),
         ),
-)
+  )
 
-/** A service that a server may do without. */
-export const optional = <I, S>(key: Context.Key<I, S>): Effect.Effect<S | undefined> =>
-  Effect.map(Effect.serviceOption(key), Option.getOrUndefined)
+/** The explorer. */
+export const explorer = needed(Explorer, "Explorer.layer")
 
 /** A number as JSON has it. */
 export const wireNumber = (value: number): WireNumber =>
