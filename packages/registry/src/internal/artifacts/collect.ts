@@ -109,7 +109,7 @@ export const make = ({ db, blobs, build }: Store, uploads: Uploads) => {
     const recent = yield* ofVersions(started - hour * micros)
     const free = digests.filter((digest) => !recent.has(digest))
     if (free.length === 0) return []
-    return yield* db.all(
+    const gone = yield* db.all(
       build
         .deleteFrom("registry_blob")
         .where("digest", "in", free)
@@ -120,6 +120,7 @@ export const make = ({ db, blobs, build }: Store, uploads: Uploads) => {
         )
         .returning(["digest", "key", "size"]),
     )
+    return gone.toSorted((a, b) => (a.digest < b.digest ? -1 : 1))
   })
 
   const contentsOf = Effect.fnUntraced(function* (cutoff: number, dryRun: boolean, limit: number) {

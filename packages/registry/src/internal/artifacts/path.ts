@@ -46,6 +46,8 @@ export const parse = (field: string, given: string): Effect.Effect<string, Regis
     .split("/")
     .filter((name) => name !== "" && name !== ".")
     .join("/")
+  // What is left of `./file:x`.
+  if (isUnsafe(path)) return Effect.fail(invalid(field, "Invalid path"))
   const rule = ruleOf(path)
   return rule === undefined
     ? Effect.succeed(path)

@@ -57,8 +57,10 @@ export const signedUrl = (origin: string, token: string): string =>
   `${origin}${signedPath}/${token}`
 
 /** The directory of the URL and the name of the client's file. */
-const target = (directory: string, file: string) =>
-  Effect.map(Path.parse("path", directory), (above) => Path.join(above, Path.basename(file)))
+const target = Effect.fnUntraced(function* (directory: string, file: string) {
+  const name = yield* Path.parseFile("path", Path.basename(file))
+  return Path.join(yield* Path.parse("path", directory), name)
+})
 
 /** Registers what moves files: MLflow's proxy of artifacts, and signed URLs. */
 export const register = (
