@@ -4,7 +4,7 @@ import * as Schema from "effect/Schema"
 import * as Audit from "../Audit.ts"
 import * as Policy from "../Policy.ts"
 import { RegistryError, notFound } from "../RegistryError.ts"
-import * as Limits from "./limits.ts"
+import * as Rules from "./model-rules.ts"
 import type { Store } from "./store.ts"
 
 type Failure = Database.DatabaseError | RegistryError
@@ -73,8 +73,8 @@ export const make = (
         (rows) => rows.map(({ alias, policy }) => ({ target: alias, policy: stored(policy) })),
       ),
     set: Effect.fnUntraced(function* (name, target, policy) {
-      yield* Limits.name("name", name)
-      if (typeof target === "string") yield* Limits.name("alias", target)
+      yield* Rules.name(name)
+      if (typeof target === "string") yield* Rules.freeAlias(target)
       const valid = yield* Policy.decode(policy)
       const text = JSON.stringify(valid)
       const save = build

@@ -63,6 +63,10 @@ const content = (files: ReadonlyArray<PackageFile>): ReadonlyArray<PackageFile> 
 
 const decode = Schema.decodeUnknownOption(ModelPackage.Manifest)
 
+/** A message without the directory that the files were in for a moment. */
+const shown = (message: string, directory: string): string =>
+  message.replaceAll(`'${directory}': `, "").replaceAll(`${directory}/`, "").slice(0, 2000)
+
 /** Reads what models are from the headers of their stored files. */
 export const make = ({ read }: StoredFiles) => {
   /** The directory as it was, with the bytes of one file; the others have their sizes alone. */
@@ -169,7 +173,7 @@ export const make = ({ read }: StoredFiles) => {
       io(() => fs.mkdtemp(path.join(tmpdir(), "ashlar-model-"))),
       (directory) =>
         Effect.catchTag(inside(directory, files, head), "ModelFormatError", (error) =>
-          Effect.succeed({ fault: error.message.replaceAll(`${directory}/`, "").slice(0, 2000) }),
+          Effect.succeed({ fault: shown(error.message, directory) }),
         ),
       (directory) => Effect.promise(() => fs.rm(directory, { recursive: true, force: true })),
     )
