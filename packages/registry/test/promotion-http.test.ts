@@ -225,6 +225,46 @@ describe("promotion over HTTP", () => {
     expect((await own("anna", "POST", `promotions/${open.id}/approve`)).status).toBe(409)
   })
 
+  it("protects a stage: the transition uses up a request that is satisfied", async () => {
+    const stage = "stage:Production"
+    const rules = { version: 2, gates: [{ type: "signature" }, { type: "approvals", count: 1 }] }
+    const transition = (version: string, to: string) =>
+      call("bot", "POST", "2.0/mlflow/model-versions/transition-stage", {
+        name: "flights",
+        version,
+        stage: to,
+        archive_existing_versions: to === "Production",
+      })
+    expect((await transition("1", "Production")).status).toBe(200)
+    expect((await own("boss", "PUT", `models/flights/policies/${stage}`, rules)).status).toBe(204)
+    const blocked = await transition("2", "production")
+    expect(blocked).toMatchObject({ status: 403, body: { error_code: "PERMISSION_DENIED" } })
+    expect(blocked.body.message).toContain("a policy protects stage Production of flights")
+    const { body: open } = await own("bot", "POST", "promotions", {
+      name: "flights",
+      stage: "Production",
+      version: 2,
+    })
+    expect(open.gates[0].checks[0].message).toBe("takes what version 1 takes")
+    expect((await transition("2", "Production")).body.message).toContain("0 of 1 approvals")
+    const approved = await own("anna", "POST", `promotions/${open.id}/approve`)
+    expect(approved.body).toMatchObject({
+      status: "open",
+      gates: [{ passed: true }, { passed: true }],
+    })
+    expect((await transition("3", "Production")).status).toBe(403)
+    const moved = await transition("2", "Production")
+    expect(moved.body.model_version).toMatchObject({ version: "2", current_stage: "Production" })
+    expect((await own("guest", "GET", `promotions/${open.id}`)).body).toMatchObject({
+      status: "promoted",
+      previous: 1,
+    })
+    // The champion leaves only for another.
+    expect((await transition("2", "Archived")).status).toBe(403)
+    const said = await own("guest", "GET", "models/flights/champion?stage=Production")
+    expect(said.body.champion).toMatchObject({ version: 2, by: "bot", approvals: [{ by: "anna" }] })
+  })
+
   it("rolls back, and exports the audit", async () => {
     const back = "models/flights/aliases/champion/rollback"
     expect((await own("bot", "POST", back, { reason: "x" })).status).toBe(403)

@@ -22,7 +22,7 @@ export interface Aliases {
   ) => Effect.Effect<number | undefined, Database.DatabaseError>
   /** Versions that a model has. */
   readonly versions: (name: string) => Effect.Effect<ReadonlyArray<number>, Database.DatabaseError>
-  /** The version that an alias has, or that was last promoted to a stage. */
+  /** The version that an alias has; of those in a stage, the one that was promoted to it last. */
   readonly champion: (
     name: string,
     target: Target,
@@ -58,6 +58,37 @@ export const make = (store: Store): Aliases => {
       (row) => row?.version,
     )
 
+  /** Of the versions in a stage the one that was promoted to it last, else the newest. */
+  const stageChampion = Effect.fnUntraced(function* (
+    name: string,
+    target: Exclude<Target, string>,
+  ) {
+    const there = yield* db.all(
+      build
+        .selectFrom("registry_version")
+        .select("version")
+        .where("model", "=", name)
+        .where("stage", "=", target.stage)
+        .where("deleted", "is", null)
+        .orderBy("version", "desc"),
+    )
+    const versions = there.map(({ version }) => version)
+    if (versions.length === 0) return undefined
+    const promoted = yield* db.first(
+      build
+        .selectFrom("registry_request")
+        .select("version")
+        .where("model", "=", name)
+        .where("target", "=", targetText(target))
+        .where("status", "=", "promoted")
+        .where("version", "in", versions)
+        .orderBy("updated", "desc")
+        .orderBy("id", "desc")
+        .limit(1),
+    )
+    return promoted?.version ?? versions[0]
+  })
+
   return {
     // SQLite has one writer at a time; on PostgreSQL the row of the model is the lock.
     lock: (name) =>
@@ -82,22 +113,7 @@ export const make = (store: Store): Aliases => {
         (rows) => rows.map(({ version }) => version),
       ),
     champion: (name, target) =>
-      typeof target === "string"
-        ? holder(name, target)
-        : Effect.map(
-            db.first(
-              build
-                .selectFrom("registry_request")
-                .select("version")
-                .where("model", "=", name)
-                .where("target", "=", targetText(target))
-                .where("status", "=", "promoted")
-                .orderBy("updated", "desc")
-                .orderBy("id", "desc")
-                .limit(1),
-            ),
-            (row) => row?.version,
-          ),
+      typeof target === "string" ? holder(name, target) : stageChampion(name, target),
     remove: Effect.fnUntraced(function* (name, alias) {
       const previous = yield* holder(name, alias)
       if (previous !== undefined) {

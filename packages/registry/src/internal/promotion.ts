@@ -282,11 +282,13 @@ export const make = Effect.fnUntraced(function* (store: Store): Effect.fn.Return
         : row.status === "promoted"
           ? `request ${row.id} for version ${version} was used up: promote it again`
           : `request ${row.id} for version ${version} is ${row.status}: ${missing(Requests.gatesOf(row))}`
-    return new RegistryError({
-      reason: "PermissionDenied",
-      field: "alias",
-      message: `a policy protects ${name}@${target}: ${why}`,
-    })
+    const to = Policy.targetOf(target)
+    const [field, place] =
+      typeof to === "string"
+        ? ["alias", `${name}@${to}`]
+        : ["stage", `stage ${to.stage} of ${name}`]
+    const message = `a policy protects ${place}: ${why}`
+    return new RegistryError({ reason: "PermissionDenied", field, message })
   }
 
   const setAlias = Effect.fnUntraced(function* (name: string, alias: string, version: number) {

@@ -2,7 +2,7 @@ import { Auth, ModelPackage } from "@ashlar/core"
 import * as Fs from "@ashlar/core/fs"
 import * as HttpKit from "@ashlar/core/fastify"
 import * as Sqlite from "@ashlar/core/sqlite"
-import { Experiments, Models, Promotions, Runs } from "@ashlar/registry"
+import { Models, Promotions } from "@ashlar/registry"
 import * as Mlflow from "@ashlar/registry/fastify"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -28,7 +28,7 @@ const people: Readonly<Record<string, ReadonlyArray<Auth.Scope>>> = {
 describe.skipIf(python === "")("a promotion through MLflow's own client", () => {
   const folder = mkdtempSync(join(tmpdir(), "ashlar-mlflow-promotion-"))
   const runtime = ManagedRuntime.make(
-    Layer.mergeAll(Runs.layer, Experiments.layer, Models.layer).pipe(
+    Mlflow.services.pipe(
       Layer.provide([
         Sqlite.layer({ file: join(folder, "registry.sqlite") }),
         Fs.layer({ directory: join(folder, "blobs") }),
