@@ -141,6 +141,9 @@ describe.each(["sqlite", "postgres"] as const)("MLflow's logged models on %s", (
     await measure(id, "auc", 0.5)
     await measure(id, "auc", 0.7, { step: 1, dataset_name: "flights", dataset_digest: "d" })
     await measure(id, "loss", "NaN")
+    await measure(id, "loss", "NaN")
+    await measure(id, "loss", 0)
+    await measure(id, "auc", 0.5, { dataset_name: "weather" })
     await api.post("runs/log-batch", {
       run_id,
       metrics: [{ key: "auc", value: 0.9, timestamp: 9, step: 2, model_id: id }],
@@ -149,11 +152,13 @@ describe.each(["sqlite", "postgres"] as const)("MLflow's logged models on %s", (
     const point = { model_id: id, run_id }
     expect(model.data.metrics).toEqual([
       { key: "auc", value: 0.5, timestamp: 1, step: 0, ...point },
+      { key: "auc", value: 0.5, timestamp: 1, step: 0, ...point, dataset_name: "weather" },
       {
         ...{ key: "auc", value: 0.7, timestamp: 1, step: 1, ...point },
         ...{ dataset_name: "flights", dataset_digest: "d" },
       },
       { key: "auc", value: 0.9, timestamp: 9, step: 2, ...point },
+      { key: "loss", value: 0, timestamp: 1, step: 0, ...point },
       { key: "loss", value: "NaN", timestamp: 1, step: 0, ...point },
     ])
     expect((await measure("m-none", "auc", 1)).status).toBe(404)

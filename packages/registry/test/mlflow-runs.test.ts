@@ -260,6 +260,7 @@ describe.each(["sqlite", "postgres"] as const)("MLflow's runs on %s", (backend) 
       run_id: id,
       utc_time_created: "now",
       artifact_path: expect.any(String),
+      model_uuid: null,
       flavors: { sklearn: { version: "1" } },
     })
     expect(await api.post("runs/log-model", { run_id: id, model_json: "{" })).toMatchObject({

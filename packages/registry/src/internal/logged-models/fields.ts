@@ -38,11 +38,14 @@ export const measuredOn = (datasets: ReadonlyArray<Partial<DatasetName>>): RawBu
     : sql<SqlBool>`(${sql.join(datasets.map(one), sql` or `)})`
 }
 
+/** NULL for NaN, which no database orders as numbers do. */
+const number = sql`(case when m.nan = 1 then null else m.value end)`
+
 /** The newest value of a metric on a dataset; NULL where there is none. */
 export const newest = (key: string, dataset: Partial<DatasetName>): RawBuilder<unknown> => sql`(
-  select m.value from registry_logged_model_metric as m
+  select ${number} from registry_logged_model_metric as m
   where m.model = registry_logged_model.id and m.key = ${key} and ${measuredOn([dataset])}
-  order by m.time desc, m.step desc, m.run limit 1
+  order by m.time desc, m.step desc, m.run, m.value desc limit 1
 )`
 
 /** What a filter looks at. Without an aggregate a metric holds when any of its values does. */
@@ -65,18 +68,19 @@ export const source = (
     const values = sql`from registry_logged_model_metric as m
       where m.model = registry_logged_model.id and m.key = ${key} and ${measuredOn(datasets)}`
     if (aggregate === undefined) {
-      return sql<SqlBool>`exists (select 1 ${values} and ${holds(sql.ref("m.value"))})`
+      return sql<SqlBool>`exists (select 1 ${values} and ${holds(number)})`
     }
     if (aggregate === "last") {
       return sql<SqlBool>`exists (
         select 1 from (
-          select m.value ${values} order by m.time desc, m.step desc, m.run limit 1
-        ) as latest where ${holds(sql.ref("latest.value"))}
+          select ${number} as number ${values}
+          order by m.time desc, m.step desc, m.run, m.value desc limit 1
+        ) as latest where ${holds(sql.ref("latest.number"))}
       )`
     }
     return sql<SqlBool>`exists (
       select 1 ${values} group by m.model
-      having count(m.value) > 0 and ${holds(sql`${sql.raw(aggregate)}(m.value)`)}
+      having count(${number}) > 0 and ${holds(sql`${sql.raw(aggregate)}(${number})`)}
     )`
   },
 })

@@ -38,9 +38,11 @@ export const make = ({ db, build }: Store): WriteMetrics =>
       time: metric.time,
       step: metric.step,
       run: metric.runId,
-      value: Number.isNaN(metric.value) ? null : metric.value,
-      dataset_name: metric.datasetName ?? null,
-      dataset_digest: metric.datasetDigest ?? null,
+      dataset_name: metric.datasetName ?? "",
+      dataset_digest: metric.datasetDigest ?? "",
+      // Not a number, and 0 has no sign.
+      value: Number.isNaN(metric.value) ? 0 : metric.value + 0,
+      nan: Number.isNaN(metric.value) ? 1 : 0,
     }))
     // In one order, so that two writers do not wait for each other.
     const sorted = rows.toSorted(

@@ -126,7 +126,11 @@ export const make = ({ db, build }: Store): Reading => {
           .orderBy("key")
           .orderBy("time")
           .orderBy("step")
-          .orderBy("run"),
+          .orderBy("run")
+          .orderBy("dataset_name")
+          .orderBy("dataset_digest")
+          .orderBy("nan")
+          .orderBy("value"),
       ),
       ({ model }) => model,
     )
@@ -147,12 +151,12 @@ export const make = ({ db, build }: Store): Reading => {
       tags: record(tags.get(row.id)),
       metrics: (metrics.get(row.id) ?? []).map((metric): LoggedModelMetric => ({
         key: metric.key,
-        value: metric.value ?? Number.NaN,
+        value: metric.nan === 1 ? Number.NaN : metric.value,
         step: metric.step,
         time: metric.time,
         runId: metric.run,
-        ...(metric.dataset_name === null ? {} : { datasetName: metric.dataset_name }),
-        ...(metric.dataset_digest === null ? {} : { datasetDigest: metric.dataset_digest }),
+        ...(metric.dataset_name === "" ? {} : { datasetName: metric.dataset_name }),
+        ...(metric.dataset_digest === "" ? {} : { datasetDigest: metric.dataset_digest }),
       })),
     }))
   })

@@ -67,16 +67,14 @@ export const migration: Database.Migration = {
       .addColumn("time", "bigint", (c) => c.notNull())
       .addColumn("step", "bigint", (c) => c.notNull())
       .addColumn("run", "text", (c) => c.notNull().references("registry_run.id"))
-      // NULL is NaN, which no database orders as numbers do.
-      .addColumn("value", "double precision")
-      .addColumn("dataset_name", "text")
-      .addColumn("dataset_digest", "text")
+      .addColumn("dataset_name", "text", (c) => c.notNull())
+      .addColumn("dataset_digest", "text", (c) => c.notNull())
+      .addColumn("value", "double precision", (c) => c.notNull())
+      .addColumn("nan", "bigint", (c) => c.notNull())
+      // The values of a metric are a set, as those of a run are.
       .addPrimaryKeyConstraint("registry_logged_model_metric_pk", [
-        "model",
-        "key",
-        "time",
-        "step",
-        "run",
+        ...(["model", "key", "time", "step", "run"] as const),
+        ...(["dataset_name", "dataset_digest", "value", "nan"] as const),
       ]),
   ],
 }
@@ -113,9 +111,12 @@ export interface LoggedModelMetricRow {
   readonly time: number
   readonly step: number
   readonly run: string
-  readonly value: number | null
-  readonly dataset_name: string | null
-  readonly dataset_digest: string | null
+  /** Empty: none was named. */
+  readonly dataset_name: string
+  readonly dataset_digest: string
+  /** 0 where `nan` is 1. */
+  readonly value: number
+  readonly nan: 0 | 1
 }
 
 /** The tables of this migration. */

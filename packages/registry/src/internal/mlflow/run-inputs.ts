@@ -31,12 +31,22 @@ const datasetOf = ({ tags, dataset }: typeof DatasetInput.Type) => ({
 })
 
 const loggedModels = "mlflow.log-model.history"
-const mandatory = ["artifact_path", "flavors", "utc_time_created", "run_id"] as const
-/** What of a model's description its run's tag keeps. */
-const kept: ReadonlyArray<string> = ["run_id", "utc_time_created", "artifact_path", "model_uuid"]
-
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** JSON as Python writes it, so that a tag reads the same whichever server wrote it. */
+const python = (value: unknown): string => {
+  if (Array.isArray(value)) return `[${value.map(python).join(", ")}]`
+  if (!isObject(value)) return Validate.json(value)
+  const members = Object.entries(value).map(
+    ([key, item]) => `${Validate.json(key)}: ${python(item)}`,
+  )
+  return `{${members.join(", ")}}`
+}
+
+const mandatory = ["artifact_path", "flavors", "utc_time_created", "run_id"] as const
+/** What of a model's description its run's tag keeps. */
+const kept = ["run_id", "artifact_path", "utc_time_created", "model_uuid"] as const
 
 const parsed = (text: string): unknown => {
   try {
@@ -50,7 +60,7 @@ const parsed = (text: string): unknown => {
 const summaryOf = (model: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> => {
   const { flavors } = model
   return {
-    ...Object.fromEntries(kept.flatMap((key) => (key in model ? [[key, model[key]]] : []))),
+    ...Object.fromEntries(kept.map((key) => [key, model[key] ?? null])),
     flavors: isObject(flavors)
       ? Object.fromEntries(
           Object.entries(flavors).map(([name, flavor]) => {
@@ -130,7 +140,7 @@ export const endpoints: ReadonlyArray<Endpoint> = [
       const runs = yield* Runs
       yield* runs.amendTag(run_id, loggedModels, (before) => {
         const known = before === undefined ? [] : parsed(before)
-        return JSON.stringify([...(Array.isArray(known) ? known : []), summaryOf(model)])
+        return python([...(Array.isArray(known) ? known : []), summaryOf(model)])
       })
       return {}
     }),

@@ -43,7 +43,7 @@ const withoutIds = (text: string, key: string, variables: Variables): string => 
   }
   return result
     .replace(/\bm-[0-9a-f]{32}\b/g, "<model id>")
-    .replace(/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g, "<uuid>")
+    .replace(/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g, "<id>")
     .replace(/\b[0-9a-f]{32}\b/g, "<id>")
     .replace(/http:\/\/(127\.0\.0\.1|localhost):\d+/g, "<server>")
 }
@@ -81,6 +81,8 @@ const normalized = (value: unknown, key: string, variables: Variables): unknown 
   }
   if (typeof value !== "string") return value
   if (key === "next_page_token" && value !== "") return "<token>"
+  // Ours are no numbers.
+  if (key === "experiment_id" && /^[1-9]\d*$/.test(value)) return "<id>"
   if (["run_name", "name"].includes(key) && invented.test(value)) return "<invented name>"
   return withoutIds(value, key, variables)
 }

@@ -8,8 +8,12 @@ const dataset = (name: string, more: object = {}) => ({
   ...more,
 })
 
-const logInputs = (name: string, more: Readonly<Record<string, unknown>>): Case =>
-  post(name, "runs/log-inputs", { run_id: "{{run}}", ...more })
+const logInputs = (name: string, more: Readonly<Record<string, unknown>>, as = "run"): Case =>
+  post(name, "runs/log-inputs", { run_id: `{{${as}}}`, ...more })
+
+/** To a run that no later case reads. */
+const elsewhere = (name: string, more: Readonly<Record<string, unknown>>): Case =>
+  logInputs(name, more, "other")
 
 /** Datasets and models that runs read and write. */
 export const inputs: Family = {
@@ -17,6 +21,8 @@ export const inputs: Family = {
   cases: [
     experiment("i-inputs"),
     run("inputs", "run"),
+    experiment("i-elsewhere", "exp2"),
+    run("elsewhere", "other", {}, "exp2"),
     logInputs("dataset", {
       datasets: [
         {
@@ -31,12 +37,12 @@ export const inputs: Family = {
     get("run with two", "runs/get", { run_id: "{{run}}" }),
     logInputs("nothing", {}),
     logInputs("empty", { datasets: [] }),
-    logInputs("dataset without name", { datasets: [{ dataset: { digest: "d" } }] }),
-    logInputs("dataset without digest", {
+    elsewhere("dataset without name", { datasets: [{ dataset: { digest: "d" } }] }),
+    elsewhere("dataset without digest", {
       datasets: [{ dataset: { name: "x", source_type: "l", source: "s" } }],
     }),
     logInputs("dataset without source", { datasets: [{ dataset: { name: "x", digest: "d" } }] }),
-    logInputs("entry without dataset", { datasets: [{ tags: [] }] }),
+    elsewhere("entry without dataset", { datasets: [{ tags: [] }] }),
     logInputs("datasets as text", { datasets: "x" }),
     logInputs("long name", { datasets: [{ dataset: dataset("n".repeat(501)) }] }),
     logInputs("long digest", { datasets: [{ dataset: dataset("x", { digest: "d".repeat(37) }) }] }),
@@ -49,7 +55,7 @@ export const inputs: Family = {
     logInputs("long tag value", {
       datasets: [{ tags: [{ key: "k", value: "v".repeat(501) }], dataset: dataset("x") }],
     }),
-    logInputs("tag without key", { datasets: [{ tags: [{ value: "v" }], dataset: dataset("x") }] }),
+    elsewhere("tag without key", { datasets: [{ tags: [{ value: "v" }], dataset: dataset("x") }] }),
     post("without run", "runs/log-inputs", { datasets: [{ dataset: dataset("x") }] }),
     post("unknown run", "runs/log-inputs", {
       run_id: "0123456789abcdef0123456789abcdef",
@@ -85,7 +91,7 @@ export const inputs: Family = {
       { capture: { model: "model.info.model_id" } },
     ),
     logInputs("model", { models: [{ model_id: "{{model}}" }] }),
-    logInputs("model without id", { models: [{}] }),
+    elsewhere("model without id", { models: [{}] }),
     post("output", "runs/outputs", {
       run_id: "{{run}}",
       models: [{ model_id: "{{model}}", step: 3 }],

@@ -25,6 +25,13 @@ export const loggedModels: Family = {
   cases: [
     experiment("l-models"),
     run("trainer", "run"),
+    experiment("l-elsewhere", "exp2"),
+    post(
+      "create elsewhere",
+      "logged-models",
+      { experiment_id: "{{exp2}}", name: "other" },
+      { capture: { four: "model.info.model_id" } },
+    ),
     post(
       "create",
       "logged-models",
@@ -62,10 +69,15 @@ export const loggedModels: Family = {
       model_id: "{{one}}",
       status: "LOGGED_MODEL_READY",
     }),
-    patch("failed", "logged-models/{{two}}", { status: "LOGGED_MODEL_UPLOAD_FAILED" }),
-    patch("bad status", "logged-models/{{two}}", { status: "DONE" }),
-    patch("no status", "logged-models/{{two}}", {}),
+    patch("failed", "logged-models/{{two}}", {
+      model_id: "{{two}}",
+      status: "LOGGED_MODEL_UPLOAD_FAILED",
+    }),
+    patch("ready by path alone", "logged-models/{{four}}", { status: "LOGGED_MODEL_READY" }),
+    patch("bad status", "logged-models/{{two}}", { model_id: "{{two}}", status: "DONE" }),
+    patch("no status", "logged-models/{{two}}", { model_id: "{{two}}" }),
     patch("unknown ready", "logged-models/m-0123456789abcdef0123456789abcdef", {
+      model_id: "m-0123456789abcdef0123456789abcdef",
       status: "LOGGED_MODEL_READY",
     }),
     get("get ready", "logged-models/{{one}}"),
@@ -76,18 +88,26 @@ export const loggedModels: Family = {
       ],
     }),
     patch("no tags", "logged-models/{{one}}/tags", { tags: [] }),
-    patch("tag without key", "logged-models/{{one}}/tags", { tags: [{ value: "x" }] }),
+    patch("tag without key", "logged-models/{{four}}/tags", { tags: [{ value: "x" }] }),
     patch("tags of unknown", "logged-models/m-0123456789abcdef0123456789abcdef/tags", {
       tags: [{ key: "a", value: "1" }],
     }),
     del("untag", "logged-models/{{one}}/tags/a"),
     del("untag again", "logged-models/{{one}}/tags/a"),
     get("tagged", "logged-models/{{one}}"),
-    post("params", "logged-models/{{two}}/params", { params: [{ key: "depth", value: "6" }] }),
+    post("params", "logged-models/{{two}}/params", {
+      model_id: "{{two}}",
+      params: [{ key: "depth", value: "6" }],
+    }),
+    post("params by path alone", "logged-models/{{four}}/params", {
+      params: [{ key: "depth", value: "6" }],
+    }),
     post("params of unknown", "logged-models/m-0123456789abcdef0123456789abcdef/params", {
+      model_id: "m-0123456789abcdef0123456789abcdef",
       params: [{ key: "depth", value: "6" }],
     }),
     post("changed params", "logged-models/{{two}}/params", {
+      model_id: "{{two}}",
       params: [{ key: "depth", value: "7" }],
     }),
     get("with params", "logged-models/{{two}}"),
