@@ -10,7 +10,7 @@ import * as Schema from "effect/Schema"
 import { invalid, type RegistryError } from "./RegistryError.ts"
 
 const Metric = Schema.Literals(["auc", "log_loss", "brier", "accuracy"])
-const Key = Schema.String.check(Schema.isPattern(/^[^\u0000-\u001f]{1,250}$/))
+const Key = Schema.String.check(Schema.isPattern(/^[/\w.\- :]{1,250}$/))
 const Alpha = Schema.Finite.check(
   Schema.makeFilter((a: number) => (a > 0 && a < 1) || "alpha lies between 0 and 1"),
 )

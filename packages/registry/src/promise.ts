@@ -1,17 +1,19 @@
 /**
- * The Promise faces of the registry: experiments, runs and models.
+ * The Promise faces of the registry: experiments, runs, models and promotions.
  *
  * @module
  */
-import type { BlobStore, Database } from "@ashlar/core"
+import type { BlobStore, Database, PromotionGate } from "@ashlar/core"
 import { Facade, type Handle } from "@ashlar/core/promise"
 import * as Layer from "effect/Layer"
 import * as Client from "./Client.ts"
 import * as Experiments from "./Experiments.ts"
 import * as Models from "./Models.ts"
+import * as Promotions from "./Promotions.ts"
 import type { RegistryError } from "./RegistryError.ts"
 import * as Reproduce from "./Reproduce.ts"
 import * as Runs from "./Runs.ts"
+import type * as SignatureVerifier from "./SignatureVerifier.ts"
 import * as Tracking from "./Tracking.ts"
 
 /** Where the registry keeps its tables and its files. */
@@ -40,11 +42,33 @@ export const makeRuns = <D, B>(
 ): Promise<Facade<Runs.Runs["Service"]> & Handle<Runs.Runs, D | B | RegistryError>> =>
   Facade.make(Runs.Runs, Layer.provide(Runs.layer, [options.database, options.blobs]))
 
-/** Opens the model registry. Promotion, which asks a gate, is reached through `runtime`. */
+/** Opens the model registry. */
 export const makeModels = <D, B>(
   options: Options<D, B>,
 ): Promise<Facade<Models.Models["Service"]> & Handle<Models.Models, D | B | RegistryError>> =>
   Facade.make(Models.Models, Layer.provide(Models.layer, [options.database, options.blobs]))
+
+/** Where promotions are kept, and whom their gates ask. */
+export interface PromotionsOptions<D, B> extends Options<D, B> {
+  /** Compares versions for gates `metric`, e.g. monitoring's. */
+  readonly gate?: Layer.Layer<PromotionGate.PromotionGate>
+  /** Verifies signatures for gates `signed`. */
+  readonly verifier?: Layer.Layer<SignatureVerifier.SignatureVerifier>
+}
+
+/** Opens governed promotion. */
+export const makePromotions = <D, B>(
+  options: PromotionsOptions<D, B>,
+): Promise<
+  Facade<Promotions.Promotions["Service"]> & Handle<Promotions.Promotions, D | B | RegistryError>
+> =>
+  Facade.make(
+    Promotions.Promotions,
+    Promotions.layer.pipe(
+      Layer.provide([options.gate ?? Layer.empty, options.verifier ?? Layer.empty]),
+      Layer.provide([options.database, options.blobs]),
+    ),
+  )
 
 /** Where a client finds its runs: on a server, or in the registry of this process. */
 export type ClientOptions<D, B> = Client.ClientOptions & (Client.RemoteOptions | Options<D, B>)
