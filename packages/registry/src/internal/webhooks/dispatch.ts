@@ -1,5 +1,6 @@
 import { type Database, Timestamp } from "@ashlar/core"
 import * as Effect from "effect/Effect"
+import * as Scope from "effect/Scope"
 import type { RegistryError } from "../../RegistryError.ts"
 import type { DeliveryRow, WebhookRow } from "../migrations/0009-webhooks.ts"
 import type { Store } from "../store.ts"
@@ -197,6 +198,8 @@ const sleepUntilWoken = (db: Database.Database["Service"], ms: number): Effect.E
 /** Delivers what is due until the scope closes. Attempts under way are then cut and come again. */
 export const dispatch = Effect.fnUntraced(function* (store: Store, options: DispatchOptions) {
   const scope = yield* Effect.scope
+  // Closes after the loop has ended, which would otherwise claim again what is given back.
+  const attempts = yield* Effect.acquireRelease(Scope.make("parallel"), Scope.close)
   const busy = new Map<string, number>()
   const total = () => [...busy.values()].reduce((sum, count) => sum + count, 0)
   let swept = 0
@@ -231,7 +234,7 @@ export const dispatch = Effect.fnUntraced(function* (store: Store, options: Disp
     if (free <= 0) return
     for (const claimed of yield* claim(store, busy, free, options)) {
       busy.set(claimed.webhook, (busy.get(claimed.webhook) ?? 0) + 1)
-      yield* Effect.forkIn(deliver(claimed), scope)
+      yield* Effect.forkIn(deliver(claimed), attempts)
     }
   })
 
@@ -239,7 +242,7 @@ export const dispatch = Effect.fnUntraced(function* (store: Store, options: Disp
     while (true) {
       isWoken = false
       // A database that fails now is asked again after the next wait.
-      yield* Effect.ignore(round)
+      yield* Effect.uninterruptible(Effect.ignore(round))
       if (!isWoken) yield* sleepUntilWoken(store.db, options.pollMs)
     }
   })

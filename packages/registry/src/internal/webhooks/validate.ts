@@ -100,8 +100,8 @@ export const checkUrl = (
     )
   }
   const parsed = URL.parse(url)
-  // To the WHATWG parser `https:///x` is the host x.
-  if (/^[a-z0-9+.-]+:(\/\/)?([/?#]|$)/i.test(url)) {
+  // To the WHATWG parser `https:///x` and `https:x` are the host x.
+  if (!/^[a-z0-9+.-]+:\/\/[^/?#]/i.test(url)) {
     return refuse(`Webhook URL must include a hostname: ${shown(url)}`)
   }
   if (parsed === null) return refuse(`Invalid webhook URL ${shown(url)}: it cannot be parsed`)

@@ -7,7 +7,8 @@ const waiting = new WeakMap<Db, Set<() => void>>()
 
 /** Wakes those that deliver what is in this database. */
 export const wake = (db: Db): void => {
-  for (const listener of waiting.get(db) ?? []) listener()
+  // A copy: who wakes may at once listen again.
+  for (const listener of [...(waiting.get(db) ?? [])]) listener()
 }
 
 /** Listens until the returned function is called. */
