@@ -11,7 +11,7 @@ import { Stage } from "./Policy.ts"
 export { GateResult } from "./internal/gates/result.ts"
 
 const text = Schema.String.check(Schema.isMaxLength(4000))
-const Alias = Schema.String.check(Schema.isPattern(/^[\w.-]{1,255}$/))
+const Alias = Schema.String.check(Schema.isPattern(/^[\p{L}\p{N}_.-]{1,255}$/u))
 const Version = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }))
 
 /** Schema of a key: the same one asks for the same thing once. */

@@ -536,6 +536,34 @@ describe.each(["sqlite", "postgres"] as const)("promotion on %s", (backend) => {
       }),
     ))
 
+  it("knows a model by its earlier name, and forgets one that was deleted", () =>
+    run(
+      Effect.gen(function* () {
+        const models = yield* Models.Models
+        const promotions = yield* Promotions.Promotions
+        for (const _ of [1, 2, 3]) yield* register("before")
+        for (const version of [1, 2, 3]) yield* models.setAlias("before", "champion", version)
+        yield* models.rename("before", "after")
+        const champion = yield* promotions.championAt("after", "champion")
+        expect(champion).toMatchObject({ version: 3, action: "alias.set" })
+        expect(yield* promotions.championAt("before", "champion")).toBeUndefined()
+        const back = yield* promotions.rollback("after", "champion", { reason: "x" })
+        expect(back).toMatchObject({ version: 2, status: "promoted" })
+        const held2 = yield* promotions.championAt("after", "champion")
+        expect(held2?.version).toBe(2)
+        yield* Effect.sleep(5)
+
+        // Another model of the same name has no past.
+        yield* models.remove("after")
+        for (const _ of [1, 2]) yield* register("after")
+        yield* models.setAlias("after", "champion", 1)
+        const none = yield* Effect.flip(promotions.rollback("after", "champion", { reason: "x" }))
+        expect(none.reason).toBe("PreconditionFailed")
+        expect((yield* promotions.championAt("after", "champion"))?.version).toBe(1)
+        expect(yield* promotions.championAt("after", "champion", held2?.since)).toEqual(held2)
+      }),
+    ))
+
   it("refuses bad input by name", () =>
     run(
       Effect.gen(function* () {

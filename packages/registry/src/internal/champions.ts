@@ -5,6 +5,7 @@ import * as Schema from "effect/Schema"
 import * as Audit from "../Audit.ts"
 import { type Target, targetText } from "../Policy.ts"
 import { GateResult } from "./gates/result.ts"
+import type { AuditRow } from "./migrations.ts"
 import type { Store } from "./store.ts"
 
 /** Schema of who was champion, and why. Times are UTC microseconds. */
@@ -51,6 +52,8 @@ const Detail = Schema.Struct({
   gates: Schema.optionalKey(Champion.fields.gates),
   digest: Schema.optionalKey(Schema.String),
   policy: Schema.optionalKey(Schema.String),
+  from: Schema.optionalKey(Schema.String),
+  to: Schema.optionalKey(Schema.String),
 })
 const decodeDetail = Schema.decodeUnknownOption(Detail)
 
@@ -96,59 +99,62 @@ const championOf = ({ entry, detail }: Move, version: number): Champion => ({
 
 /** The champions of a store. */
 export const make = ({ db, build }: Store): Champions => {
-  /** Moves of a target before a position, the latest first; at most a page, and where it ended. */
+  /**
+   * Moves of a target until an instant, the latest first; only the latest, if that is enough. They
+   * follow a model to its earlier names, and end where an older model of the name was deleted.
+   */
   const moves = Effect.fnUntraced(function* (
     name: string,
     target: Target,
-    before: number,
     until: Timestamp.Timestamp,
+    enough: number,
   ) {
-    const rows = yield* db.all(
-      build
-        .selectFrom("registry_audit")
-        .selectAll()
-        .where("subject", "=", name)
-        .where("action", "in", [...Audit.moves])
-        .where("position", "<", before)
-        .where("time", "<=", until)
-        .orderBy("position", "desc")
-        .limit(page),
-    )
     const text = targetText(target)
-    const found = rows.flatMap((row): ReadonlyArray<Move> => {
-      const entry = Audit.fromRow(row)
-      const detail = Option.getOrUndefined(decodeDetail(entry.detail))
-      const at = detail?.stage === undefined ? detail?.alias : `stage:${detail.stage}`
-      return detail !== undefined && at === text ? [{ entry, detail }] : []
-    })
-    return { found, next: rows.length < page ? undefined : rows.at(-1)?.position }
+    const found: Array<Move> = []
+    let [subject, before]: [string, number] = [name, Number.MAX_SAFE_INTEGER]
+    for (;;) {
+      const rows: ReadonlyArray<AuditRow> = yield* db.all(
+        build
+          .selectFrom("registry_audit")
+          .selectAll()
+          .where("subject", "=", subject)
+          .where("action", "in", [...Audit.moves, "model.renamed", "model.deleted"])
+          .where("position", "<", before)
+          .where("time", "<=", until)
+          .orderBy("position", "desc")
+          .limit(page),
+      )
+      let renamed = false
+      for (const row of rows) {
+        const entry = Audit.fromRow(row)
+        const detail = Option.getOrUndefined(decodeDetail(entry.detail))
+        before = entry.position
+        if (entry.action === "model.deleted") return found
+        if (entry.action === "model.renamed") {
+          if (detail?.from === undefined || detail.to !== subject) return found
+          subject = detail.from
+          // The entry before says the same of the earlier name.
+          before -= 1
+          renamed = true
+          break
+        }
+        const at = detail?.stage === undefined ? detail?.alias : `stage:${detail.stage}`
+        if (detail !== undefined && at === text) found.push({ entry, detail })
+        if (found.length >= enough) return found
+      }
+      if (rows.length < page && !renamed) return found
+    }
   })
 
   return {
     at: Effect.fnUntraced(function* (name, target, time) {
-      let before: number | undefined = Number.MAX_SAFE_INTEGER
-      while (before !== undefined) {
-        const { found, next }: { found: ReadonlyArray<Move>; next: number | undefined } =
-          yield* moves(name, target, before, time)
-        const [last] = found
-        if (last !== undefined) {
-          const { version } = last.detail
-          if (last.entry.action === "alias.removed" || version === undefined) return undefined
-          return championOf(last, version)
-        }
-        before = next
-      }
-      return undefined
+      const [last] = yield* moves(name, target, time, 1)
+      const version = last?.detail.version
+      if (last === undefined || version === undefined) return undefined
+      return last.entry.action === "alias.removed" ? undefined : championOf(last, version)
     }),
     before: Effect.fnUntraced(function* (name, target, current) {
-      const past: Array<Move> = []
-      let before: number | undefined = Number.MAX_SAFE_INTEGER
-      while (before !== undefined) {
-        const { found, next }: { found: ReadonlyArray<Move>; next: number | undefined } =
-          yield* moves(name, target, before, Number.MAX_SAFE_INTEGER)
-        past.push(...found)
-        before = next
-      }
+      const past = yield* moves(name, target, Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)
       // Like undoing: a rollback takes back what came after the version that it returned to.
       const stack: Array<number> = []
       for (const { entry, detail } of past.toReversed()) {

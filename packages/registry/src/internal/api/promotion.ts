@@ -40,7 +40,7 @@ const championOf = ({ since, approvals, ...champion }: Champion) => ({
 
 const Name = Schema.NonEmptyString.check(Schema.isMaxLength(256))
 const Target = Schema.String.check(
-  Schema.isPattern(/^(stage:(Staging|Production|Archived)|[\w.-]{1,255})$/, {
+  Schema.isPattern(/^(stage:(Staging|Production|Archived)|[\p{L}\p{N}_.-]{1,255})$/u, {
     message: "a target is an alias, or 'stage:' with Staging, Production or Archived",
   }),
 )
