@@ -143,7 +143,7 @@ describe.each(["sqlite", "postgres"] as const)("MLflow's logged models on %s", (
     await measure(id, "loss", "NaN")
     await measure(id, "loss", "NaN")
     await measure(id, "loss", 0)
-    await measure(id, "auc", 0.5, { dataset_name: "weather" })
+    await measure(id, "auc", 0.5, { dataset_name: "weather", dataset_digest: "d" })
     await api.post("runs/log-batch", {
       run_id,
       metrics: [{ key: "auc", value: 0.9, timestamp: 9, step: 2, model_id: id }],
@@ -152,7 +152,14 @@ describe.each(["sqlite", "postgres"] as const)("MLflow's logged models on %s", (
     const point = { model_id: id, run_id }
     expect(model.data.metrics).toEqual([
       { key: "auc", value: 0.5, timestamp: 1, step: 0, ...point },
-      { key: "auc", value: 0.5, timestamp: 1, step: 0, ...point, dataset_name: "weather" },
+      {
+        key: "auc",
+        value: 0.5,
+        timestamp: 1,
+        step: 0,
+        ...point,
+        ...{ dataset_name: "weather", dataset_digest: "d" },
+      },
       {
         ...{ key: "auc", value: 0.7, timestamp: 1, step: 1, ...point },
         ...{ dataset_name: "flights", dataset_digest: "d" },
@@ -162,6 +169,9 @@ describe.each(["sqlite", "postgres"] as const)("MLflow's logged models on %s", (
       { key: "loss", value: "NaN", timestamp: 1, step: 0, ...point },
     ])
     expect((await measure("m-none", "auc", 1)).status).toBe(404)
+    expect((await measure(id, "auc", 1, { dataset_name: "half" })).body.message).toBe(
+      "Both dataset_name and dataset_digest must be provided if one is provided",
+    )
   })
 
   it("finds what the filter means, in every order and page by page", async () => {

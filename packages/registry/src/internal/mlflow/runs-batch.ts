@@ -55,9 +55,15 @@ const double = (value: number | string): string => {
 
 /** Why a metric is refused; undefined when it is not. */
 export const wrongMetric = (
-  { key, value, timestamp, step = 0 }: typeof Metric.Type,
+  { key, value, timestamp, step = 0, ...dataset }: typeof Metric.Type,
   path: string,
 ): RegistryError | undefined => {
+  if (((dataset.dataset_name ?? "") === "") !== ((dataset.dataset_digest ?? "") === "")) {
+    return invalid(
+      "dataset_name",
+      "Both dataset_name and dataset_digest must be provided if one is provided",
+    )
+  }
   const at = path === "" ? "" : `${path}.`
   const wrong =
     Validate.key(key, `${at}name`) ?? Validate.length("Metric name", Validate.limits.key, key)

@@ -1,3 +1,4 @@
+import { tracking } from "./allowed-tracking.ts"
 import type { Aspect, Normal } from "./normalize.ts"
 
 /** Differences that are meant. */
@@ -17,6 +18,7 @@ const isRefusal = ({ status, code }: Normal): boolean =>
 
 /** Every difference from MLflow that is meant. An entry that no case needs fails the suite. */
 export const allowlist: ReadonlyArray<Allowed> = [
+  ...tracking,
   {
     cases: /^/,
     aspects: ["status", "code", "message", "body"],

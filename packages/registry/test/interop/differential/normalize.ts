@@ -81,10 +81,10 @@ const normalized = (value: unknown, key: string, variables: Variables): unknown 
   }
   if (typeof value !== "string") return value
   if (key === "next_page_token" && value !== "") return "<token>"
-  // Ours are no numbers.
-  if (key === "experiment_id" && /^[1-9]\d*$/.test(value)) return "<id>"
   if (["run_name", "name"].includes(key) && invented.test(value)) return "<invented name>"
-  return withoutIds(value, key, variables)
+  const text = withoutIds(value, key, variables)
+  // Ours are no numbers.
+  return key === "experiment_id" && /^[1-9]\d*$/.test(text) ? "<id>" : text
 }
 
 const isError = (

@@ -104,6 +104,7 @@ export const startMlflow = async (folder: string): Promise<Started> => {
 
 /** Starts this package's plugin on a new SQLite file and a new directory of blobs. */
 export const startOurs = async (folder: string): Promise<Started> => {
+  process.env["ASHLAR_SECRET_REGISTRY_WEBHOOKS"] ??= "of the comparison"
   const runtime = ManagedRuntime.make(
     Mlflow.services.pipe(
       Layer.provide([

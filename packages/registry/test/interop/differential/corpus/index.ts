@@ -14,6 +14,7 @@ import { search } from "./search.ts"
 import { stages } from "./stages.ts"
 import { transport } from "./transport.ts"
 import { validation } from "./validation.ts"
+import { webhooks } from "./webhooks.ts"
 
 /** All families, in the order of replay. */
 export const families: ReadonlyArray<Family> = [
@@ -32,4 +33,5 @@ export const families: ReadonlyArray<Family> = [
   validation,
   badInput,
   transport,
+  webhooks,
 ]

@@ -1,0 +1,93 @@
+import { type Case, del, type Extra, type Family, get, patch, post } from "../cases.ts"
+
+const event = (entity: unknown, action: unknown) => ({ entity, action })
+const created = event("REGISTERED_MODEL", "CREATED")
+const url = "https://93.184.216.34/hook"
+
+const create = (name: string, more: Readonly<Record<string, unknown>>, extra: Extra = {}): Case =>
+  post(name, "webhooks", { name: "hook", url, events: [created], ...more }, extra)
+
+/** Webhooks: keeping them. That they are told alike is another test. */
+export const webhooks: Family = {
+  name: "webhooks",
+  cases: [
+    get("list of none", "webhooks"),
+    create("create", {}, { capture: { one: "webhook.webhook_id" } }),
+    create(
+      "create with everything",
+      {
+        name: "hook.with_All-123",
+        events: [
+          created,
+          event("MODEL_VERSION_TAG", "SET"),
+          event("MODEL_VERSION_ALIAS", "DELETED"),
+          event("PROMPT_VERSION", "CREATED"),
+        ],
+        description: "tells the others",
+        secret: "s3cret",
+        status: "DISABLED",
+      },
+      { capture: { two: "webhook.webhook_id" } },
+    ),
+    create("create with numbers", { events: [event(1, 1)], status: 1 }),
+    create("create with the same name", {}),
+    create("create with the same event twice", { events: [created, created] }),
+    get("get", "webhooks/{{one}}"),
+    get("get with everything", "webhooks/{{two}}"),
+    get("get unknown", "webhooks/01234567-89ab-cdef-0123-456789abcdef"),
+    get("list", "webhooks", { max_results: 1 }),
+    get("list none wanted", "webhooks", { max_results: 0 }),
+    get("list too many", "webhooks", { max_results: 1001 }),
+    get("list negative", "webhooks", { max_results: -1 }),
+    get("list with word", "webhooks", { max_results: "x" }),
+    get("list with bad token", "webhooks", { page_token: "!!!" }),
+    create("no name", { name: undefined }),
+    create("empty name", { name: "" }),
+    create("bad name", { name: "-hook" }),
+    create("name with space", { name: "a b" }),
+    create("long name", { name: "h".repeat(64) }),
+    create("longest name", { name: "h".repeat(63) }),
+    create("number as name", { name: 5 }),
+    create("no url", { url: undefined }),
+    create("empty url", { url: "" }),
+    create("blank url", { url: "  " }),
+    create("plain http", { url: "http://93.184.216.34/" }),
+    create("other scheme", { url: "ftp://93.184.216.34/" }),
+    create("no scheme", { url: "93.184.216.34" }),
+    create("no host", { url: "https:///hook" }),
+    create("loopback", { url: "https://127.0.0.1/" }),
+    create("loopback 6", { url: "https://[::1]/" }),
+    create("mapped loopback", { url: "https://[::ffff:127.0.0.1]/" }),
+    create("private", { url: "https://10.0.0.1:8443/hook" }),
+    create("metadata", { url: "https://169.254.169.254/latest" }),
+    create("unresolvable", { url: "https://nobody.invalid/" }),
+    create("no events", { events: undefined }),
+    create("empty events", { events: [] }),
+    create("events as text", { events: "x" }),
+    create("impossible event", { events: [event("REGISTERED_MODEL", "DELETED")] }),
+    create("impossible tag event", { events: [event("MODEL_VERSION_TAG", "CREATED")] }),
+    create("unknown entity", { events: [event("WEATHER", "CREATED")] }),
+    create("bad status", { status: "SLEEPING" }),
+    patch("update", "webhooks/{{one}}", {
+      name: "renamed",
+      description: "other",
+      url: "https://93.184.216.34/other",
+      events: [event("PROMPT", "CREATED")],
+      status: "DISABLED",
+    }),
+    get("updated", "webhooks/{{one}}"),
+    patch("update to no description", "webhooks/{{one}}", { description: "" }),
+    patch("update with empty events", "webhooks/{{one}}", { events: [] }),
+    patch("update with empty name", "webhooks/{{one}}", { name: "" }),
+    patch("update with bad name", "webhooks/{{one}}", { name: "a/b" }),
+    patch("update with bad url", "webhooks/{{one}}", { url: "https://127.0.0.1/" }),
+    patch("update secret", "webhooks/{{one}}", { secret: "" }),
+    patch("update nothing", "webhooks/{{one}}", {}),
+    patch("update unknown", "webhooks/01234567-89ab-cdef-0123-456789abcdef", { name: "x" }),
+    post("test unknown", "webhooks/01234567-89ab-cdef-0123-456789abcdef/test", {}),
+    del("delete", "webhooks/{{one}}"),
+    get("deleted", "webhooks/{{one}}"),
+    del("delete again", "webhooks/{{one}}"),
+    del("delete unknown", "webhooks/01234567-89ab-cdef-0123-456789abcdef"),
+  ],
+}
