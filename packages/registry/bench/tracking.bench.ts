@@ -1,0 +1,226 @@
+/**
+ * Writing and reading metrics over HTTP, beside the real `mlflow server`: the same requests to both,
+ * one side after the other in each round, both on the same machine. Needs `ASHLAR_MLFLOW` or the
+ * environment of `npm run test:interop`; PostgreSQL also psycopg2 there.
+ */
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import {
+  call,
+  load,
+  missing,
+  mlflow,
+  ours,
+  print,
+  printRatio,
+  quantile,
+  type Side,
+} from "./servers.ts"
+
+const forMs = Number(process.env["ASHLAR_BENCH_MS"] ?? 1000)
+const rounds = 2
+const now = 1_700_000_000_000
+
+const createRun = async (side: Side): Promise<string> => {
+  const { text } = await call(
+    side,
+    "POST",
+    "runs/create",
+    JSON.stringify({ experiment_id: "0", start_time: now }),
+  )
+  const { run } = JSON.parse(text) as {
+    readonly run: { readonly info: { readonly run_id: string } }
+  }
+  return run.info.run_id
+}
+
+/** Metrics of a batch: each key once a step, as trainers log. */
+const batchOf = (run: string, metrics: number, keys: number, first: number, shift = 0): string =>
+  JSON.stringify({
+    run_id: run,
+    metrics: Array.from({ length: metrics }, (_, i) => {
+      const place = (i + shift) % metrics
+      const step = first + Math.floor(place / keys)
+      return {
+        key: `train/metric_${place % keys}`,
+        value: Math.sin(step + place) / 3,
+        timestamp: now + step,
+        step,
+      }
+    }),
+  })
+
+/** The points of a history: both sides must have the same. */
+const history = async (side: Side, run: string, key: string): Promise<ReadonlyArray<unknown>> => {
+  const { text } = await call(side, "GET", `metrics/get-history?run_id=${run}&metric_key=${key}`)
+  const { metrics = [] } = JSON.parse(text) as {
+    readonly metrics?: ReadonlyArray<Record<string, unknown>>
+  }
+  return metrics.map(({ value, timestamp, step }) => [value, timestamp, step])
+}
+
+const equal = (what: string, a: unknown, b: unknown): void => {
+  if (JSON.stringify(a) !== JSON.stringify(b)) throw new Error(`the two sides differ in ${what}`)
+}
+
+const writing = async (sides: readonly [Side, Side], store: string) => {
+  for (const [metrics, keys] of [
+    [1, 1],
+    [10, 10],
+    [100, 10],
+    [1000, 10],
+    [1000, 1000],
+  ] as const) {
+    for (const clients of [1, 8, 32]) {
+      const times: readonly [Array<number>, Array<number>] = [[], []]
+      for (let round = -1; round < rounds; round++) {
+        for (const [index, side] of sides.entries()) {
+          const runs: Array<string> = []
+          // One by one: MLflow on SQLite fails some of many at once.
+          for (let i = 0; i < clients; i++) runs.push(await createRun(side))
+          const steps = Math.ceil(metrics / keys)
+          const measured = await load(clients, round < 0 ? forMs / 4 : forMs, (client, turn) =>
+            call(
+              side,
+              "POST",
+              "runs/log-batch",
+              batchOf(runs[client] ?? "", metrics, keys, turn * steps),
+            ),
+          )
+          if (round >= 0) times[index]?.push(...measured)
+        }
+      }
+      printRatio(
+        `${store}/log-batch/${metrics} metrics of ${keys} keys, ${clients} runs`,
+        times[0],
+        times[1],
+        5,
+      )
+    }
+  }
+}
+
+/** One run, shuffled keys: what makes others deadlock. */
+const contended = async (sides: readonly [Side, Side], store: string) => {
+  const times: Array<ReadonlyArray<number>> = []
+  let failed = 0
+  for (const side of sides) {
+    const run = await createRun(side)
+    times.push(
+      await load(32, forMs * 2, async (client, turn) => {
+        const body = batchOf(run, 10, 10, turn * 1000 + client * 10, (client * 7) % 10)
+        const answer = await call(side, "POST", "runs/log-batch", body)
+        if (side.name === "ours" && answer.status !== 200) failed += 1
+        return { status: 200 }
+      }),
+    )
+  }
+  printRatio(
+    `${store}/log-batch/one run, 32 writers, shuffled keys`,
+    times[0] ?? [],
+    times[1] ?? [],
+    1,
+  )
+  print({
+    bench: `${store}/log-batch/one run, 32 writers: requests refused`,
+    value: failed,
+    unit: "requests",
+    against: "none may fail",
+    bar: 0,
+    pass: failed === 0,
+  })
+}
+
+const reading = async (sides: readonly [Side, Side], store: string) => {
+  const [runs, points] = [
+    Number(process.env["ASHLAR_BENCH_CURVES"] ?? 20),
+    Number(process.env["ASHLAR_BENCH_POINTS"] ?? 10_000),
+  ]
+  const ids: Array<ReadonlyArray<string>> = []
+  for (const side of sides) {
+    const made: Array<string> = []
+    for (let i = 0; i < runs; i++) made.push(await createRun(side))
+    ids.push(made)
+    for (const run of made) {
+      for (let first = 0; first < points; first += 1000) {
+        await call(side, "POST", "runs/log-batch", batchOf(run, 1000, 1, first))
+      }
+    }
+  }
+  const key = "train%2Fmetric_0"
+  equal(
+    "a history",
+    await history(sides[0], ids[0]?.[0] ?? "", key),
+    await history(sides[1], ids[1]?.[0] ?? "", key),
+  )
+  for (const [name, path, most] of [
+    ["get-history", "metrics/get-history", 1],
+    ["get-history-bulk-interval", "metrics/get-history-bulk-interval", runs],
+  ] as const) {
+    const times: readonly [Array<number>, Array<number>] = [[], []]
+    const answers: Array<string> = []
+    for (let round = 0; round < 3; round++) {
+      for (const [index, side] of sides.entries()) {
+        const asked = (ids[index] ?? []).slice(0, most)
+        const query =
+          most === 1
+            ? `run_id=${asked[0]}&metric_key=${key}`
+            : `${asked.map((id) => `run_ids=${id}`).join("&")}&metric_key=${key}&max_results=320`
+        times[index]?.push(
+          ...(await load(1, forMs, async () => {
+            const answer = await call(side, "GET", `${path}?${query}`)
+            answers[index] = answer.text
+            return answer
+          })),
+        )
+      }
+    }
+    const values = answers.map((text) =>
+      (
+        JSON.parse(text) as { readonly metrics: ReadonlyArray<Record<string, unknown>> }
+      ).metrics.map(({ value, step, timestamp }) => [value, step, timestamp]),
+    )
+    equal(name, values[0], values[1])
+    printRatio(
+      `${store}/${name}/${most} runs of ${points} points${most === 1 ? "" : ", 320 samples"}`,
+      times[0],
+      times[1],
+      1,
+    )
+    if (most > 1) {
+      // The bar is for 100 runs.
+      const value = (quantile(times[0], 0.5) * 100) / runs
+      print({
+        bench: `${store}/${name}/100 runs of ${points} points, 320 samples`,
+        value,
+        unit: "ms",
+        against: `${runs} runs measured, times ${100 / runs}`,
+        bar: 100,
+        pass: value < 100,
+      })
+    }
+  }
+}
+
+const folder = mkdtempSync(join(tmpdir(), "ashlar-tracking-bench-"))
+const only = process.env["ASHLAR_BENCH_PART"]
+try {
+  for (const store of ["sqlite", "postgres"] as const) {
+    if ((process.env["ASHLAR_BENCH_STORE"] ?? store) !== store) continue
+    const why = missing(store)
+    if (why !== undefined) {
+      console.error(`registry/${store}: not measured. ${why}`)
+      continue
+    }
+    await using our = await ours(store, join(folder, store))
+    await using their = await mlflow(store, join(folder, store))
+    const sides = [our, their] as const
+    if ((only ?? "write") === "write") await writing(sides, store)
+    if ((only ?? "contend") === "contend") await contended(sides, store)
+    if ((only ?? "read") === "read") await reading(sides, store)
+  }
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
+process.exit(0)
