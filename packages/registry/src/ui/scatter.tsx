@@ -43,9 +43,6 @@ export const ticksOf = (low: number, high: number, count: number): ReadonlyArray
 /** Runs as dots: two columns against each other, a third as colour. */
 export const Scatter = (props: PaneProps) => {
   const { runs, keys, params, values } = props
-  const x =
-    params.get("sx") ??
-    (keys.params[0] === undefined ? "attribute:duration" : `param:${keys.params[0]}`)
   const y = params.get("sy") ?? `metric:${mainMetric(keys.metrics)}`
   const by = params.get("sc") ?? ""
   const [hover, setHover] = useState<{
@@ -54,8 +51,19 @@ export const Scatter = (props: PaneProps) => {
     readonly top: number
   }>()
   const ids = useMemo(() => runs.map(({ runId }) => runId), [runs])
-  const columnIds = [x, y, ...(by === "" ? [] : [by])]
+  const candidates = useMemo(() => keys.params.slice(0, 12).map((key) => `param:${key}`), [keys])
+  const wanted = params.get("sx")
+  const columnIds = [...(wanted === null ? candidates : [wanted]), y, ...(by === "" ? [] : [by])]
   useColumns(values.cache, ids, columnIds, props.revision)
+  // Unless one is chosen, the parameter that has the most different numbers.
+  const numbersOf = (id: string) =>
+    new Set(ids.flatMap((run) => drawable(values.cache.get(id, run)) ?? [])).size
+  const counted = candidates.map((id) => ({ id, count: numbersOf(id) }))
+  const best = counted.reduce((most, one) => (one.count > most.count ? one : most), {
+    id: "attribute:duration",
+    count: 1,
+  })
+  const x = wanted ?? best.id
   const dots = useMemo((): ReadonlyArray<Dot> => {
     const [columnX, columnY, columnBy] = [columnOf(x), columnOf(y), columnOf(by)]
     if (columnX === undefined || columnY === undefined) return []

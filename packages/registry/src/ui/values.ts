@@ -16,6 +16,8 @@ const chunks = <A>(items: ReadonlyArray<A>, size: number): ReadonlyArray<Readonl
     items.slice(i * size, (i + 1) * size),
   )
 
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
 /** Values of runs as far as they were asked for. */
 export class ValueCache {
   readonly #columns = new Map<string, Map<string, Value>>()
@@ -72,9 +74,15 @@ export class ValueCache {
     for (const [runs, ids] of reads) {
       try {
         await this.#read(runs, ids)
-      } catch (error) {
-        for (const run of runs) for (const id of ids) this.#asked.delete(`${run}\n${id}`)
-        throw error
+      } catch {
+        // A server that was away for a moment is asked once more; then the next look asks again.
+        await pause(1000)
+        try {
+          await this.#read(runs, ids)
+        } catch (error) {
+          for (const run of runs) for (const id of ids) this.#asked.delete(`${run}\n${id}`)
+          throw error
+        }
       }
     }
   }

@@ -46,14 +46,16 @@ const names = (): ReadonlyArray<string> => {
 /** Registers the pages below a path such as `/ui`; their files carry a digest and are kept forever. */
 export const register = (app: FastifyInstance, runtime: Runtime, mount: string): void => {
   const found = names()
+  // Page and files of one build: a build while the server runs is for the next start.
+  const index = found.includes("index.html") ? read("index.html").toString("utf8") : undefined
   const page = (): HttpKit.Reply => {
-    if (!found.includes("index.html")) {
+    if (index === undefined) {
       return HttpKit.reply("The pages are not built here. Run: npm run build\n", {
         status: 503,
         headers: { ...guard, "content-type": "text/plain; charset=utf-8" },
       })
     }
-    const text = read("index.html").toString("utf8").replace("{{api}}", relative(mount, root))
+    const text = index.replace("{{api}}", relative(mount, root))
     return HttpKit.reply(text, {
       headers: { ...guard, "content-type": types["html"] ?? "", "cache-control": "no-cache" },
     })
