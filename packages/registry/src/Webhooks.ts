@@ -239,7 +239,7 @@ export const make = Effect.fnUntraced(function* (options: WebhooksOptions = {}) 
     test: Effect.fnUntraced(function* (id, wanted) {
       const { row, events } = yield* store.wrap(subscriptions.row(id))
       const event = wanted ?? events[0] ?? "registered_model.created"
-      if (!isEventType(event)) return yield* invalid("event", `There is no event '${event}'.`)
+      if (!isEventType(event)) return yield* Validate.unknownEvent("event", event)
       const now = Timestamp.now()
       const body = bodyOf(event, examples[event], Timestamp.toIso(now))
       const { id: deliveryId } = delivery({ webhook: id, event, body, now })

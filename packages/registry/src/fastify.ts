@@ -4,6 +4,7 @@
  *
  * @module
  */
+import * as Env from "@ashlar/core/env"
 import * as HttpKit from "@ashlar/core/fastify"
 import type * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Effect from "effect/Effect"
@@ -33,11 +34,13 @@ import * as Runs from "./internal/mlflow/runs.ts"
 import * as RunsLog from "./internal/mlflow/runs-log.ts"
 import * as RunsSearch from "./internal/mlflow/runs-search.ts"
 import * as Server from "./internal/mlflow/server.ts"
+import * as Webhooks from "./internal/mlflow/webhooks.ts"
 import { parametersOf } from "./internal/mlflow/transport.ts"
 import * as ArtifactsService from "./Artifacts.ts"
 import * as LoggedModelsService from "./LoggedModels.ts"
 import * as ModelsService from "./Models.ts"
 import * as RunsService from "./Runs.ts"
+import * as WebhooksService from "./Webhooks.ts"
 
 /** What the plugin needs. */
 export interface PluginOptions {
@@ -67,10 +70,14 @@ const endpoints: ReadonlyArray<Endpoint> = [
   ...LoggedModels.endpoints,
   ...Models.endpoints,
   ...ModelVersions.endpoints,
+  ...Webhooks.endpoints,
   ...Server.endpoints,
 ]
 
-/** Every service that the plugin needs. It takes a `Database` and a `BlobStore`. */
+/**
+ * Every service that the plugin needs. It takes a `Database` and a `BlobStore`; the key of webhooks'
+ * secrets comes from `ASHLAR_SECRET_REGISTRY_WEBHOOKS`.
+ */
 export const services = Layer.mergeAll(
   ArtifactsService.layer,
   RunsService.layer,
@@ -79,6 +86,7 @@ export const services = Layer.mergeAll(
   ModelsService.layer,
   Explorer.layer,
   LineageGraph.layer,
+  Layer.provide(WebhooksService.layer(), Env.layer()),
 )
 
 /** Where MLflow's clients look for the API. */

@@ -89,7 +89,7 @@ describe.each(["sqlite", "postgres"] as const)("webhooks on %s", (backend) => {
       }),
     )
     expect(webhook).toMatchObject({ isSigned: true, status: "ACTIVE" })
-    expect(webhook.events).toEqual(["registered_model.created", "model_version_tag.set"])
+    expect(webhook.events).toEqual(["model_version_tag.set", "registered_model.created"])
     await at.tell(tag("committed"))
     await at.tell({
       type: "model_version_tag.deleted",
@@ -259,6 +259,9 @@ describe.each(["sqlite", "postgres"] as const)("webhooks on %s", (backend) => {
     )
     expect(rest.items.map(({ name }) => name)).toEqual(["a"])
     expect(rest.next).toBeUndefined()
+    await expect(
+      at.using((webhooks) => webhooks.list({ token: "nonsense" })),
+    ).rejects.toMatchObject({ reason: "InvalidInput", field: "page_token" })
     const id = made[0]?.id ?? ""
     const changed = await at.using((webhooks) =>
       webhooks.update(id, {

@@ -1,4 +1,4 @@
-import { Timestamp } from "@ashlar/core"
+import { type Database, Timestamp } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import type { Store } from "./store.ts"
 import { delivery } from "./webhooks/delivery.ts"
@@ -70,7 +70,13 @@ export type RegistryEvent =
  * Tells of an event, inside the transaction of what it tells of: it is delivered if and only if
  * that commits. Each webhook gets a delivery of its own, so that a slow one delays no other.
  */
-export const notify = Effect.fnUntraced(function* ({ db, build }: Store, event: RegistryEvent) {
+export const notify: (
+  store: Store,
+  event: RegistryEvent,
+) => Effect.Effect<void, Database.DatabaseError> = Effect.fnUntraced(function* (
+  { db, build },
+  event,
+) {
   const told = yield* db.all(
     build
       .selectFrom("registry_webhook_event")

@@ -6,10 +6,18 @@ import type { Models } from "../../Models.ts"
 import type { Promotions } from "../../Promotions.ts"
 import type { RegistryError } from "../../RegistryError.ts"
 import type { Runs } from "../../Runs.ts"
+import type { Webhooks } from "../../Webhooks.ts"
 import { type Decodable, decoder } from "./request.ts"
 
 /** The services behind the protocol. */
-export type Services = Artifacts | Experiments | LoggedModels | Models | Promotions | Runs
+export type Services =
+  | Artifacts
+  | Experiments
+  | LoggedModels
+  | Models
+  | Promotions
+  | Runs
+  | Webhooks
 
 /** What an endpoint knows of a request besides its parameters. */
 export interface Call {

@@ -1,8 +1,10 @@
-import { type Database, Keyset, type Page, Timestamp } from "@ashlar/core"
+import { type Database, type Page, Timestamp } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import type { Delivery } from "../../Webhooks.ts"
 import type { DeliveryRow } from "../migrations/0009-webhooks.ts"
+import type { RegistryError } from "../../RegistryError.ts"
 import type { Store } from "../store.ts"
+import { newestFirst } from "./newestFirst.ts"
 import { wake } from "./wake.ts"
 
 /** What was sent. */
@@ -10,7 +12,7 @@ export interface Log {
   readonly list: (
     webhook: string,
     page?: Page.PageRequest,
-  ) => Effect.Effect<Page.Page<Delivery>, Database.DatabaseError>
+  ) => Effect.Effect<Page.Page<Delivery>, Database.DatabaseError | RegistryError>
   /** Makes a finished delivery due again; false when there is none of this id. */
   readonly again: (id: string) => Effect.Effect<boolean, Database.DatabaseError>
 }
@@ -30,7 +32,7 @@ const fromRow = (row: Omit<DeliveryRow, "body" | "webhook">): Delivery => {
 export const make = ({ db, build }: Store): Log => ({
   list: (webhook, request = {}) =>
     Effect.map(
-      Keyset.page(
+      newestFirst(
         db,
         build
           .selectFrom("registry_delivery")
@@ -38,12 +40,6 @@ export const make = ({ db, build }: Store): Log => ({
           .select(["response_status", "response_body", "error"])
           .where("webhook", "=", webhook),
         request,
-        {
-          keys: [
-            { column: "created", direction: "desc" },
-            { column: "id", direction: "desc" },
-          ],
-        },
       ),
       ({ items, ...rest }) => ({ items: items.map(fromRow), ...rest }),
     ),

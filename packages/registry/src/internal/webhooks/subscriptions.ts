@@ -1,10 +1,11 @@
-import { type Database, Keyset, type Page } from "@ashlar/core"
+import type { Database, Page } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import type { Webhook } from "../../Webhooks.ts"
 import { invalid, RegistryError } from "../../RegistryError.ts"
 import type { WebhookRow } from "../migrations/0009-webhooks.ts"
 import type { Store } from "../store.ts"
-import { type EventType, eventTypes, isEventType } from "./events.ts"
+import { newestFirst } from "./newestFirst.ts"
+import { type EventType, isEventType } from "./events.ts"
 
 type Failed = Database.DatabaseError | RegistryError
 
@@ -34,9 +35,9 @@ export interface Subscriptions {
 const missing = (id: string) =>
   new RegistryError({ reason: "NotFound", message: `Webhook with ID ${id} not found.` })
 
-/** In the order of {@link eventTypes}. */
+/** By name, as MLflow lists them. */
 const sorted = (events: ReadonlyArray<string>): ReadonlyArray<EventType> =>
-  events.filter(isEventType).sort((a, b) => eventTypes.indexOf(a) - eventTypes.indexOf(b))
+  events.filter(isEventType).sort()
 
 const fromRow = ({ secret, ...row }: WebhookRow, events: ReadonlyArray<string>): Webhook => ({
   ...row,
@@ -93,16 +94,10 @@ export const make = ({ db, build }: Store): Subscriptions => {
       if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
         return yield* invalid("max_results", "max_results must be between 1 and 1000.")
       }
-      const { items, ...rest } = yield* Keyset.page(
+      const { items, ...rest } = yield* newestFirst(
         db,
         build.selectFrom("registry_webhook").selectAll(),
         request,
-        {
-          keys: [
-            { column: "created", direction: "desc" },
-            { column: "id", direction: "desc" },
-          ],
-        },
       )
       const events = yield* eventsOf(items.map(({ id }) => id))
       return { items: items.map((item) => fromRow(item, events.get(item.id) ?? [])), ...rest }

@@ -3,7 +3,7 @@ import { isIP } from "node:net"
 import * as Effect from "effect/Effect"
 import { invalid, type RegistryError } from "../../RegistryError.ts"
 import { isPublicAddress } from "./address.ts"
-import { type EventType, isEventType } from "./events.ts"
+import { type EventType, eventTypes, isEventType } from "./events.ts"
 
 /** Which targets are allowed. */
 export interface Targets {
@@ -35,15 +35,28 @@ export const checkName = (name: string): Effect.Effect<void, RegistryError> =>
         ),
       )
 
+/** Nothing of this name happens. */
+export const unknownEvent = (field: string, event: string): RegistryError => {
+  const [entity = "", action = ""] = event.split(".", 2)
+  const actions = eventTypes
+    .filter((known) => known.startsWith(`${entity}.`))
+    .map((known) => shown(known.slice(entity.length + 1)))
+    .sort()
+  return invalid(
+    field,
+    actions.length === 0
+      ? `There is no event ${shown(event)}: there are ${eventTypes.join(", ")}.`
+      : `Invalid action ${shown(action)} for entity ${shown(entity)}. Valid actions are: [${actions.join(", ")}]`,
+  )
+}
+
 /** Events to be told of. */
 export const checkEvents = (
   events: ReadonlyArray<string>,
 ): Effect.Effect<ReadonlyArray<EventType>, RegistryError> => {
   const known = [...new Set(events)].filter(isEventType)
   const unknown = events.find((event) => !isEventType(event))
-  if (unknown !== undefined) {
-    return Effect.fail(invalid("events", `There is no event ${shown(unknown)}.`))
-  }
+  if (unknown !== undefined) return Effect.fail(unknownEvent("events", unknown))
   return known.length > 0
     ? Effect.succeed(known)
     : Effect.fail(
@@ -59,7 +72,7 @@ const resolved = (host: string): Promise<ReadonlyArray<string>> =>
     }),
   ])
 
-const checkHost = (host: string): Effect.Effect<void, RegistryError> =>
+const checkHost = (host: string, written: string): Effect.Effect<void, RegistryError> =>
   Effect.gen(function* () {
     const addresses = yield* isIP(host) === 0
       ? Effect.tryPromise({
@@ -67,7 +80,7 @@ const checkHost = (host: string): Effect.Effect<void, RegistryError> =>
           catch: (cause) =>
             invalid(
               "url",
-              `Cannot resolve Webhook URL hostname ${shown(host)}: ${cause instanceof Error ? cause.message : String(cause)}`,
+              `Cannot resolve Webhook URL hostname ${shown(written)}: ${cause instanceof Error ? cause.message : String(cause)}`,
             ),
         })
       : Effect.succeed([host])
@@ -75,7 +88,7 @@ const checkHost = (host: string): Effect.Effect<void, RegistryError> =>
     if (wrong !== undefined) {
       return yield* invalid(
         "url",
-        `Webhook URL must not resolve to a non-public IP address. ${shown(host)} resolves to ${wrong}.`,
+        `Webhook URL must not resolve to a non-public IP address. ${shown(written)} resolves to ${wrong}.`,
       )
     }
   })
@@ -109,5 +122,6 @@ export const checkUrl = (
     return refuse("Webhook URL must not include embedded credentials: give the webhook a secret.")
   }
   const host = parsed.hostname.replace(/^\[|\]$/g, "")
-  return allowPrivateAddresses ? Effect.void : checkHost(host)
+  const written = /^[^:]+:\/\/\[?((?<=\[)[^\]]*|[^:/?#]*)/.exec(url)?.[1] ?? host
+  return allowPrivateAddresses ? Effect.void : checkHost(host, written.toLowerCase())
 }

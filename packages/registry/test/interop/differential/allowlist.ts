@@ -1,4 +1,5 @@
 import { tracking } from "./allowed-tracking.ts"
+import { webhooks } from "./allowed-webhooks.ts"
 import type { Aspect, Normal } from "./normalize.ts"
 
 /** Differences that are meant. */
@@ -19,6 +20,7 @@ const isRefusal = ({ status, code }: Normal): boolean =>
 /** Every difference from MLflow that is meant. An entry that no case needs fails the suite. */
 export const allowlist: ReadonlyArray<Allowed> = [
   ...tracking,
+  ...webhooks,
   {
     cases: /^/,
     aspects: ["status", "code", "message", "body"],
