@@ -1,10 +1,11 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { invalid } from "../../RegistryError.ts"
+import { invalid, RegistryError } from "../../RegistryError.ts"
 import { Runs } from "../../Runs.ts"
 import { type Endpoint, endpoint } from "./endpoint.ts"
 import * as Render from "./render.ts"
 import * as Request from "./request.ts"
+import * as Batch from "./runs-batch.ts"
 
 const runName = "mlflow.runName"
 /** In the order of their numbers, from 1, which protocol buffers take for names. */
@@ -24,8 +25,9 @@ export const endpoints: ReadonlyArray<Endpoint> = [
       run_name: Schema.optionalKey(Schema.String),
       tags: Schema.optionalKey(Request.Pairs),
     }),
-    Effect.fnUntraced(function* (input) {
-      const tags = Request.recordOf(input.tags, 8000)
+    Effect.fnUntraced(function* (input, call) {
+      const tags = Batch.recordOf("tags", input.tags ?? [], call)
+      if (tags instanceof RegistryError) return yield* tags
       const name = input.run_name ?? ""
       const tagged = tags[runName] ?? ""
       if (name !== "" && tagged !== "" && tagged !== name) {
