@@ -1,8 +1,10 @@
 import { type Database, type RunTracker, Timestamp } from "@ashlar/core"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { sql, type SqlBool } from "kysely"
 import { invalid, RegistryError } from "../RegistryError.ts"
 import type { LogOptions } from "../Runs.ts"
+import * as Group from "./group.ts"
 import * as Limits from "./limits.ts"
 import type { Tables } from "./migrations.ts"
 import { refuseDeleted, runName } from "./runs-lifecycle.ts"
@@ -31,7 +33,13 @@ const isOpen = (status: RunTracker.RunStatus): boolean =>
   status === "RUNNING" || status === "SCHEDULED"
 
 /** Adds to the runs of a store. */
-export const make = ({ db }: Store, { locked }: Reading, write: Write): Logging => {
+export const make = (
+  { db }: Store,
+  { locked }: Reading,
+  write: Write,
+  context: Context.Context<never>,
+): Logging => {
+  const grouped = Group.make(db, context)
   const claim = db.prepare<Tables, [string, string, number], { readonly key: string }>(
     (build, [run, key, time]) =>
       build
@@ -81,7 +89,7 @@ export const make = ({ db }: Store, { locked }: Reading, write: Write): Logging 
           `the key of a batch has ${key.length} characters: use 1 to 200`,
         )
       }
-      yield* db.transaction(inside(runId, batch, options))
+      yield* grouped(inside(runId, batch, options))
     }),
     settle: (runId, status) =>
       isOpen(status) ? Effect.void : settle(db, sql<SqlBool>`run = ${runId}`, 100_000),
