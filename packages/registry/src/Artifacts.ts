@@ -144,10 +144,10 @@ const limit =
     const stream = content instanceof Uint8Array ? Stream.succeed(content) : content
     return Stream.suspend(() => {
       let size = 0
-      return Stream.mapEffect(stream, (chunk) => {
-        size += chunk.length
+      return Stream.mapArrayEffect(stream, (chunks) => {
+        for (const chunk of chunks) size += chunk.length
         return size <= maxBytes
-          ? Effect.succeed(chunk)
+          ? Effect.succeed(chunks)
           : Effect.fail(
               new BlobStore.BlobStoreError({
                 reason: "TooLarge",

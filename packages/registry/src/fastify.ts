@@ -5,6 +5,7 @@
  * @module
  */
 import * as Env from "@ashlar/core/env"
+import type { BlobStore, Database } from "@ashlar/core"
 import * as HttpKit from "@ashlar/core/fastify"
 import type * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Effect from "effect/Effect"
@@ -39,6 +40,7 @@ import { parametersOf } from "./internal/mlflow/transport.ts"
 import * as ArtifactsService from "./Artifacts.ts"
 import * as LoggedModelsService from "./LoggedModels.ts"
 import * as ModelsService from "./Models.ts"
+import type { RegistryError } from "./RegistryError.ts"
 import * as RunsService from "./Runs.ts"
 import * as WebhooksService from "./Webhooks.ts"
 
@@ -78,7 +80,11 @@ const endpoints: ReadonlyArray<Endpoint> = [
  * Every service that the plugin needs. It takes a `Database` and a `BlobStore`; the key of webhooks'
  * secrets comes from `ASHLAR_SECRET_REGISTRY_WEBHOOKS`.
  */
-export const services = Layer.mergeAll(
+export const services: Layer.Layer<
+  Services | Explorer.Explorer | LineageGraph.LineageGraph,
+  RegistryError,
+  Database.Database | BlobStore.BlobStore
+> = Layer.mergeAll(
   ArtifactsService.layer,
   RunsService.layer,
   ExperimentsService.layer,

@@ -1,11 +1,12 @@
 /**
- * The Promise faces of the registry: experiments, runs, models and promotions.
+ * The Promise faces of the registry: experiments, runs, files, models and promotions.
  *
  * @module
  */
 import type { BlobStore, Database, PromotionGate } from "@ashlar/core"
 import { Facade, type Handle } from "@ashlar/core/promise"
 import * as Layer from "effect/Layer"
+import * as Artifacts from "./Artifacts.ts"
 import * as Client from "./Client.ts"
 import * as Experiments from "./Experiments.ts"
 import * as Models from "./Models.ts"
@@ -34,6 +35,17 @@ export const makeExperiments = <D, B>(
   Facade.make(
     Experiments.Experiments,
     Layer.provide(Experiments.layer, [options.database, options.blobs]),
+  )
+
+/** Opens the tree of files. */
+export const makeArtifacts = <D, B>(
+  options: Options<D, B> & Artifacts.ArtifactsOptions,
+): Promise<
+  Facade<Artifacts.Artifacts["Service"]> & Handle<Artifacts.Artifacts, D | B | RegistryError>
+> =>
+  Facade.make(
+    Artifacts.Artifacts,
+    Layer.provide(Artifacts.layerWith(options), [options.database, options.blobs]),
   )
 
 /** Opens the run tracker. */

@@ -1,4 +1,4 @@
-import { BlobStore, Digest } from "@ashlar/core"
+import { BlobStore, type Database, Digest } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { createReadStream } from "node:fs"
@@ -6,6 +6,8 @@ import { lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { RegistryError, invalid } from "../RegistryError.ts"
 import type { Store } from "./store.ts"
+
+type Failed = BlobStore.BlobStoreError | Database.DatabaseError | RegistryError
 
 /** A file to store, with its path relative to what was given. */
 export interface LocalFile {
@@ -60,24 +62,29 @@ const hashFile = (file: string) =>
  * Stores a file's content, unless it is there already. A collection spares it for a while; what
  * refers to it later calls `contents.hold` in its transaction.
  */
-export const store = Effect.fnUntraced(function* ({ db, contents }: Store, file: string) {
-  const hashed = yield* hashFile(file)
-  const known = yield* contents.find(hashed.digest)
-  if (known !== undefined) return hashed
-  const content = Stream.fromAsyncIterable<Uint8Array, BlobStore.BlobStoreError>(
-    createReadStream(file, { highWaterMark: 1 << 20 }),
-    (cause) =>
-      new BlobStore.BlobStoreError({
-        reason: "Unavailable",
-        message: `cannot read ${file}`,
-        cause,
-      }),
-  )
-  const stored = yield* contents.write(content, { digest: hashed.digest })
-  const key = yield* db.transaction(contents.adopt(stored))
-  yield* contents.settle(stored, key)
-  return hashed
-})
+export const store: (
+  store: Pick<Store, "db" | "contents">,
+  file: string,
+) => Effect.Effect<{ readonly digest: string; readonly size: number }, Failed> = Effect.fnUntraced(
+  function* ({ db, contents }, file) {
+    const hashed = yield* hashFile(file)
+    const known = yield* contents.find(hashed.digest)
+    if (known !== undefined) return hashed
+    const content = Stream.fromAsyncIterable<Uint8Array, BlobStore.BlobStoreError>(
+      createReadStream(file, { highWaterMark: 1 << 20 }),
+      (cause) =>
+        new BlobStore.BlobStoreError({
+          reason: "Unavailable",
+          message: `cannot read ${file}`,
+          cause,
+        }),
+    )
+    const stored = yield* contents.write(content, { digest: hashed.digest })
+    const key = yield* db.transaction(contents.adopt(stored))
+    yield* contents.settle(stored, key)
+    return hashed
+  },
+)
 
 /** A staging directory of a process that has not touched it for so long was killed. */
 const abandonedMs = 3600_000
@@ -103,7 +110,7 @@ export const materialise = (
   { contents }: Pick<Store, "contents">,
   files: ReadonlyArray<{ readonly path: string; readonly digest: string; readonly size: number }>,
   directory: string,
-) =>
+): Effect.Effect<void, Failed> =>
   Effect.gen(function* () {
     const there = yield* Effect.option(io("", () => lstat(directory)))
     if (there._tag === "Some") return

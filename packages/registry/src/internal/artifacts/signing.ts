@@ -1,4 +1,5 @@
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto"
+import type { Database } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -55,18 +56,19 @@ const makeSigning = (secret: Buffer): Signing => {
 }
 
 /** Opens the secret of a store, and makes one where there is none. */
-export const make = Effect.fnUntraced(function* ({ db, build }: Store) {
-  const query = build.selectFrom("registry_signing").select("secret").where("id", "=", 1)
-  const known = yield* db.first(query)
-  if (known === undefined) {
-    yield* db.run(
-      build
-        .insertInto("registry_signing")
-        .values({ id: 1, secret: randomBytes(32).toString("hex") })
-        .onConflict((c) => c.column("id").doNothing()),
-    )
-  }
-  const row = known ?? (yield* db.first(query))
-  if (row === undefined) return yield* Effect.die("the registry's secret was removed")
-  return makeSigning(Buffer.from(row.secret, "hex"))
-})
+export const make: (store: Store) => Effect.Effect<Signing, Database.DatabaseError> =
+  Effect.fnUntraced(function* ({ db, build }) {
+    const query = build.selectFrom("registry_signing").select("secret").where("id", "=", 1)
+    const known = yield* db.first(query)
+    if (known === undefined) {
+      yield* db.run(
+        build
+          .insertInto("registry_signing")
+          .values({ id: 1, secret: randomBytes(32).toString("hex") })
+          .onConflict((c) => c.column("id").doNothing()),
+      )
+    }
+    const row = known ?? (yield* db.first(query))
+    if (row === undefined) return yield* Effect.die("the registry's secret was removed")
+    return makeSigning(Buffer.from(row.secret, "hex"))
+  })

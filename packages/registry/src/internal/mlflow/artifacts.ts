@@ -9,26 +9,35 @@ import { type Endpoint, endpoint } from "./endpoint.ts"
 import * as Render from "./render.ts"
 import { tokenOf } from "./request.ts"
 
-/** A `FileInfo`; empty files have no size, as MLflow's have none. */
-const fileInfo = ({ path, isDirectory, size = 0 }: Entry) => ({
+/** A file or a directory. */
+export interface FileInfo {
+  readonly path: string
+  readonly is_dir: boolean
+  readonly file_size?: number
+}
+
+/** Empty files have no size, as MLflow's have none. */
+const fileInfo = ({ path, isDirectory, size = 0 }: Entry): FileInfo => ({
   path,
   is_dir: isDirectory,
   ...(isDirectory || size === 0 ? {} : { file_size: size }),
 })
 
 /** Everything in a directory, which MLflow's proxy does not page; nothing of a file. */
-export const files = Effect.fnUntraced(function* (
+export const files: (
   artifacts: Artifacts["Service"],
   directory: string,
-) {
-  const found: Array<ReturnType<typeof fileInfo>> = []
-  for (let token: string | undefined; ;) {
-    const page = yield* artifacts.list(directory, token === undefined ? {} : { token })
-    for (const item of page.items) found.push(fileInfo(item))
-    if (page.next === undefined) return found
-    token = page.next
-  }
-})
+) => Effect.Effect<ReadonlyArray<FileInfo>, RegistryError> = Effect.fnUntraced(
+  function* (artifacts, directory) {
+    const found: Array<FileInfo> = []
+    for (let token: string | undefined; ;) {
+      const page = yield* artifacts.list(directory, token === undefined ? {} : { token })
+      for (const item of page.items) found.push(fileInfo(item))
+      if (page.next === undefined) return found
+      token = page.next
+    }
+  },
+)
 
 /** Where in the tree a path below a URI is; `undefined` when they are not in this registry. */
 export const within = (
