@@ -31,6 +31,7 @@ export const modules: ReadonlyArray<Mounted> = [
     name: "Registry",
     about: "experiments, runs, metrics and models, over MLflow's REST API 2.0",
     routes: [
+      { path: "/ui/", open: true },
       { path: "/api/2.0/mlflow/experiments/search?max_results=100", open: true },
       { path: "/api/2.0/mlflow/registered-models/search?max_results=100", open: true },
       { path: "/api/2.0/mlflow/runs/create", open: false },

@@ -1,11 +1,10 @@
-import { ModelPackage } from "@ashlar/core"
+import { Auth, ModelPackage } from "@ashlar/core"
 import * as Fs from "@ashlar/core/fs"
 import * as HttpKit from "@ashlar/core/fastify"
 import * as Postgres from "@ashlar/core/postgres"
 import * as Sqlite from "@ashlar/core/sqlite"
 import { testPostgres, type TestPostgres } from "@ashlar/core/testing/postgres"
 import * as Tokens from "@ashlar/core/tokens"
-import { Auth } from "@ashlar/core"
 import { Experiments, Models, Runs } from "@ashlar/registry"
 import * as Mlflow from "@ashlar/registry/fastify"
 import * as Effect from "effect/Effect"
@@ -303,7 +302,7 @@ describe.each(["sqlite", "postgres"] as const)("the pages' API on %s", (backend)
     await store("out/long.txt", "é".repeat(200_000))
     await store("plot.png", pixel)
     const list = await api.get(`runs/${runId}/artifacts`)
-    expect(list.body.items.map((item) => Reflect.get(item, "path")).toSorted()).toEqual([
+    expect(list.body.items.map((item) => String(Reflect.get(item, "path"))).toSorted()).toEqual([
       "out/empty.txt",
       "out/long.txt",
       "out/model.bin",
