@@ -147,7 +147,7 @@ describe("a name that means a private address", () => {
         "https:///nothing": "Webhook URL must include a hostname: 'https:///nothing'",
         "https://127.0.0.1/": "Webhook URL must not resolve to a non-public IP address. '127.0.0.1' resolves to 127.0.0.1.",
         "https://169.254.169.254/latest/meta-data": "Webhook URL must not resolve to a non-public IP address. '169.254.169.254' resolves to 169.254.169.254.",
-        "https://2130706433/": "Webhook URL must not resolve to a non-public IP address. '127.0.0.1' resolves to 127.0.0.1.",
+        "https://2130706433/": "Webhook URL must not resolve to a non-public IP address. '2130706433' resolves to 127.0.0.1.",
         "https://8.8.8.8/xxxxxxxxxxxxxxxxxxxxxxxx": "Webhook URL has 516 characters: 500 are allowed.",
         "https://[::1]/": "Webhook URL must not resolve to a non-public IP address. '::1' resolves to ::1.",
         "https://localhost:8080/x": "Webhook URL must not resolve to a non-public IP address. 'localhost' resolves to 127.0.0.1.",
