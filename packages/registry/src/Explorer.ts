@@ -28,14 +28,14 @@ export type { SavedView, SaveView } from "./internal/saved-views.ts"
 export class Explorer extends Context.Service<
   Explorer,
   {
-    /** Every key that runs of the experiments have, sorted. */
+    /** Keys of the experiments' runs, sorted; of parameters and tags those of the 10,000 latest runs. */
     readonly keys: (experimentIds: ReadonlyArray<string>) => Effect.Effect<RunKeys, RegistryError>
     /** Values of keys for runs, column by column; of a metric the last. */
     readonly values: (
       runIds: ReadonlyArray<string>,
       columns: RunColumns,
     ) => Effect.Effect<RunValues, RegistryError>
-    /** The 500 latest runs, with how many points the running ones have: it differs when they change. */
+    /** The 500 latest runs with marks that differ after they have changed. */
     readonly activity: (
       experimentIds: ReadonlyArray<string>,
     ) => Effect.Effect<ReadonlyArray<RunActivity>, RegistryError>

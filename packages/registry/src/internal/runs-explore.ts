@@ -1,6 +1,7 @@
 import type { Database } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import { sql } from "kysely"
 import { invalid, notFound, RegistryError } from "../RegistryError.ts"
 import { join, parseFile } from "./artifacts/path.ts"
 import { rootOf } from "./artifacts/run-files.ts"
@@ -39,8 +40,10 @@ export interface RunValues {
 export interface RunActivity {
   readonly runId: string
   readonly status: string
-  /** Points of all metrics. */
-  readonly points: number
+  /** The latest segment of points that is not packed. */
+  readonly segment: number
+  /** Points of two of its series. */
+  readonly counts: number
 }
 
 type Failure = Database.DatabaseError | RegistryError
@@ -64,6 +67,8 @@ export interface Exploring {
 
 /** SQLite takes 32766 parameters; both databases are quick up to this. */
 const maxParameters = 30_000
+/** Runs whose parameters and tags make the columns of a table, the latest first. */
+const maxKeyed = 10_000
 /** Runs whose activity is followed. */
 const maxActive = 500
 
@@ -92,11 +97,38 @@ const columnsOf = <Value>(
 
 /** Reads from a store. */
 export const make = ({ db, build, contents, tree, wrap }: Store): Exploring => {
-  const runsOf = (experimentIds: ReadonlyArray<string>) =>
+  const latestOf = (experimentIds: ReadonlyArray<string>) =>
     build
       .selectFrom("registry_run")
       .select("id")
       .where("experiment", "in", [...experimentIds])
+      .orderBy("started", "desc")
+      .limit(maxKeyed)
+
+  /**
+   * The different keys, each by one look into the index of an experiment's series: there may be
+   * thousands of runs to a key.
+   */
+  const keysOf = (experiment: string, dirty: 0 | 1) => {
+    const least = sql`select min(key) from registry_series
+      where experiment = ${experiment} and dirty = ${sql.raw(String(dirty))}`
+    return sql<{ readonly key: string }>`with recursive found(key) as (
+        ${least} union all
+        select (${least} and key > found.key) from found where found.key is not null
+      ) select key from found where key is not null`
+  }
+
+  /** What a batch changes at little cost: its segment, or where it was packed the counts of a series. */
+  const activityOf = (experimentIds: ReadonlyArray<string>) => {
+    const count = (order: "asc" | "desc") =>
+      sql`(select count from registry_series where run = r.id order by key ${sql.raw(order)} limit 1)`
+    return sql<RunActivity>`select r.id as "runId", r.status as status,
+        coalesce((select max(id) from registry_segment where run = r.id), 0) as segment,
+        coalesce(${count("asc")}, 0) + coalesce(${count("desc")}, 0) as counts
+      from registry_run as r
+      where r.experiment in (${sql.join([...experimentIds])})
+      order by r.started desc, r.id desc limit ${maxActive}`
+  }
 
   const cells = Effect.fnUntraced(function* (
     table: "registry_param" | "registry_tag",
@@ -140,20 +172,26 @@ export const make = ({ db, build, contents, tree, wrap }: Store): Exploring => {
   return {
     keys: Effect.fnUntraced(function* (experimentIds) {
       if (experimentIds.length === 0) return { metrics: [], params: [], tags: [] }
-      const distinct = (table: "registry_param" | "registry_tag" | "registry_series") =>
+      const metricKeys = new Set<string>()
+      for (const experiment of experimentIds) {
+        for (const dirty of [0, 1] as const) {
+          for (const { key } of yield* db.all(keysOf(experiment, dirty))) metricKeys.add(key)
+        }
+      }
+      const distinct = (table: "registry_param" | "registry_tag") =>
         Effect.map(
           db.all(
             build
               .selectFrom(table)
               .select("key")
               .distinct()
-              .where("run", "in", runsOf(experimentIds))
+              .where("run", "in", latestOf(experimentIds))
               .orderBy("key"),
           ),
           (rows) => rows.map(({ key }) => key),
         )
       return {
-        metrics: yield* distinct("registry_series"),
+        metrics: [...metricKeys].sort((a, b) => (a < b ? -1 : 1)),
         params: yield* distinct("registry_param"),
         tags: yield* distinct("registry_tag"),
       }
@@ -171,28 +209,7 @@ export const make = ({ db, build, contents, tree, wrap }: Store): Exploring => {
     }),
     activity: Effect.fnUntraced(function* (experimentIds) {
       if (experimentIds.length === 0) return []
-      const runs = yield* db.all(
-        build
-          .selectFrom("registry_run")
-          .select(["id", "status"])
-          .where("experiment", "in", [...experimentIds])
-          .orderBy("started", "desc")
-          .orderBy("id", "desc")
-          .limit(maxActive),
-      )
-      const live = runs.flatMap(({ id, status }) => (status === "RUNNING" ? [id] : []))
-      const counted =
-        live.length === 0
-          ? []
-          : yield* db.all(
-              build
-                .selectFrom("registry_series")
-                .select((select) => ["run", select.fn.sum<number>("count").as("points")])
-                .where("run", "in", live)
-                .groupBy("run"),
-            )
-      const points = new Map(counted.map((row) => [row.run, Number(row.points)]))
-      return runs.map(({ id, status }) => ({ runId: id, status, points: points.get(id) ?? 0 }))
+      return yield* db.all(activityOf(experimentIds))
     }),
     content: (runId, path, maxBytes) =>
       wrap(

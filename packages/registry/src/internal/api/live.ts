@@ -15,7 +15,9 @@ const everyMs = 2000
 const heartbeatMs = 15_000
 
 const marks = (runs: ReadonlyArray<RunActivity>): ReadonlyMap<string, string> =>
-  new Map(runs.map(({ runId, status, points }) => [runId, `${status} ${points}`]))
+  new Map(
+    runs.map(({ runId, status, segment, counts }) => [runId, `${status} ${segment} ${counts}`]),
+  )
 
 /** What differs; nothing when there was nothing to compare with. */
 const differences = (
