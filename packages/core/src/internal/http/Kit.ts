@@ -16,6 +16,11 @@ export interface KitOptions {
   readonly limits?: {
     /** Largest body, in bytes; default 10 MiB. A route can have its own. */
     readonly bodyBytes?: number
+    /**
+     * Longest that a body may take to arrive, and that one taken as a stream may be silent, in
+     * milliseconds; default 120000.
+     */
+    readonly bodyTimeoutMs?: number
     /** Longest a handler may take, in milliseconds; default 60000. A route can have its own. */
     readonly timeoutMs?: number
     /** Requests of one caller (or address, without authentication); default unlimited. */

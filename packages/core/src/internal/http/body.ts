@@ -23,17 +23,14 @@ const gone = (cause: unknown) =>
 const invalid = (message: string) =>
   new HttpError({ reason: "InvalidInput", message, field: "body" })
 
-/** Longest that a body kept in memory may take to arrive, and that a stream may be silent; ms. */
-const patienceMs = 120_000
-
 /** The chunks of a body; fails past the limit, and when the client goes away in the middle. */
-const chunksOf = async function* (payload: IncomingMessage, limit: number) {
+const chunksOf = async function* (payload: IncomingMessage, limit: number, timeoutMs: number) {
   let size = 0
   let isWaiting = true
   const timer = setTimeout(() => {
     // The consumer's time is not the client's.
     if (isWaiting) payload.destroy()
-  }, patienceMs)
+  }, timeoutMs)
   try {
     // Leaving early must not close the connection: the answer is still to be sent.
     for await (const chunk of payload.iterator({ destroyOnReturn: false })) {
@@ -59,11 +56,11 @@ const asHttpError = (error: unknown): HttpError =>
     : new HttpError({ reason: "Internal", message: "the body could not be read", cause: error })
 
 /** The whole body. Listens to events: an async iterator costs small bodies more than parsing. */
-const readAll = (payload: IncomingMessage, limit: number): Promise<Buffer> =>
+const readAll = (payload: IncomingMessage, limit: number, timeoutMs: number): Promise<Buffer> =>
   new Promise((resolve, reject) => {
     const chunks: Array<Buffer> = []
     let size = 0
-    const timer = setTimeout(() => payload.destroy(), patienceMs)
+    const timer = setTimeout(() => payload.destroy(), timeoutMs)
     payload.on("data", (chunk: Buffer) => {
       size += chunk.length
       if (size <= limit) chunks.push(chunk)
@@ -146,6 +143,7 @@ const jsonOf = async (
   request: FastifyRequest,
   payload: IncomingMessage,
   limit: number,
+  timeoutMs: number,
 ): Promise<unknown> => {
   const type = request.headers["content-type"] ?? ""
   if (!isJson(type)) {
@@ -155,7 +153,7 @@ const jsonOf = async (
   if (encoding !== "identity") {
     throw invalid(`the content encoding "${encoding}" is not taken here; send it uncompressed`)
   }
-  const bytes = await readAll(payload, limit)
+  const bytes = await readAll(payload, limit, timeoutMs)
   if (bytes.length === 0) return undefined
   return parseJson(textOf(bytes))
 }
@@ -171,13 +169,22 @@ const textOf = (bytes: Uint8Array): string => {
 /** Makes the scope read every body by its route's mode and limit, whatever its content type. */
 export const readBodies = (
   app: FastifyInstance,
-  ruleOf: (request: FastifyRequest) => { readonly mode: BodyMode; readonly limit: number },
+  ruleOf: (request: FastifyRequest) => {
+    readonly mode: BodyMode
+    readonly limit: number
+    /** Longest that a body may take to arrive, and that a stream may be silent. */
+    readonly timeoutMs: number
+  },
 ): void => {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser("*", async (request: FastifyRequest, payload: IncomingMessage) => {
-    const { mode, limit } = ruleOf(request)
+    const { mode, limit, timeoutMs } = ruleOf(request)
     if (Number(request.headers["content-length"] ?? 0) > limit) throw tooLarge(limit)
-    if (mode === "stream") return Stream.fromAsyncIterable(chunksOf(payload, limit), asHttpError)
-    return mode === "bytes" ? readAll(payload, limit) : jsonOf(request, payload, limit)
+    if (mode === "stream") {
+      return Stream.fromAsyncIterable(chunksOf(payload, limit, timeoutMs), asHttpError)
+    }
+    return mode === "bytes"
+      ? readAll(payload, limit, timeoutMs)
+      : jsonOf(request, payload, limit, timeoutMs)
   })
 }

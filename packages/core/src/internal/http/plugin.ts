@@ -94,6 +94,7 @@ const install: FastifyPluginAsync<KitOptions> = async (app, options) => {
     return {
       mode: rules?.mode ?? "json",
       limit: rules?.bodyBytes ?? limits.bodyBytes ?? bodyBytesDefault,
+      timeoutMs: limits.bodyTimeoutMs ?? 120_000,
     }
   })
   app.setErrorHandler((error, request, reply) => sendFailure(kit, request, reply, error))
