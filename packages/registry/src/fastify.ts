@@ -14,6 +14,7 @@ import * as Schema from "effect/Schema"
 import type { FastifyInstance } from "fastify"
 import * as Actor from "./Actor.ts"
 import * as Explorer from "./Explorer.ts"
+import * as Lineage from "./Lineage.ts"
 import * as LineageGraph from "./LineageGraph.ts"
 import * as Gc from "./internal/api/gc.ts"
 import * as Pages from "./internal/api/pages.ts"
@@ -81,7 +82,7 @@ const endpoints: ReadonlyArray<Endpoint> = [
  * secrets comes from `ASHLAR_SECRET_REGISTRY_WEBHOOKS`.
  */
 export const services: Layer.Layer<
-  Services | Explorer.Explorer | LineageGraph.LineageGraph,
+  Services | Explorer.Explorer | Lineage.Lineage | LineageGraph.LineageGraph,
   RegistryError,
   Database.Database | BlobStore.BlobStore
 > = Layer.mergeAll(
@@ -91,6 +92,7 @@ export const services: Layer.Layer<
   LoggedModelsService.layer,
   ModelsService.layer,
   Explorer.layer,
+  Lineage.layer,
   LineageGraph.layer,
   Layer.provide(WebhooksService.layer(), Env.layer()),
 )

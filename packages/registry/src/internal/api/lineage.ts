@@ -1,7 +1,9 @@
+import { OpenLineage } from "@ashlar/core"
 import * as HttpKit from "@ashlar/core/fastify"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { FastifyInstance } from "fastify"
+import { Lineage } from "../../Lineage.ts"
 import { type Graph, LineageGraph, type Node, type Place } from "../../LineageGraph.ts"
 import { invalid } from "../../RegistryError.ts"
 import type { GraphAnswer, NodeAnswer } from "./answers.ts"
@@ -62,8 +64,21 @@ const answerOf = ({ nodes, edges, truncated }: Graph): GraphAnswer => ({
   truncated,
 })
 
-/** Registers the lineage graph. */
+/** Registers the lineage graph, and where OpenLineage's clients post their events. */
 export const register = (app: FastifyInstance, runtime: Runtime): void => {
+  HttpKit.route(app, runtime, {
+    ...common,
+    method: "POST",
+    url: "/api/v1/lineage",
+    operation: "openLineage",
+    summary: "Takes an OpenLineage run event; the same event twice is stored once",
+    tag: "lineage",
+    access: { verb: "write" },
+    body: OpenLineage.RunEvent,
+    status: 201,
+    handler: ({ body }) =>
+      Effect.flatMap(needed(Lineage, "Lineage.layer"), (lineage) => lineage.emit(body)),
+  })
   HttpKit.route(app, runtime, {
     ...common,
     method: "GET",
