@@ -433,3 +433,50 @@ describe("files of runs", () => {
     expect((await runtime.runPromise(Effect.asVoid(effect))) === undefined).toBe(true)
   })
 })
+
+describe("with tokens", () => {
+  it("lets each caller do what its scopes say, and the holder of a signed URL that alone", async () => {
+    const scopes = { reader: "read", writer: "write", keeper: "admin" } as const
+    const guarded = await HttpKit.makeServer({
+      auth: {
+        principalOf: ({ headers }) => {
+          const name = String(headers.authorization).replace("Bearer ", "")
+          const verb = Object.hasOwn(scopes, name) ? scopes[name as keyof typeof scopes] : undefined
+          return { name, scopes: verb === undefined ? [] : [{ project: "*", verb }] }
+        },
+      },
+      drain: { onSignals: false },
+      register: (app) =>
+        app.register(Mlflow.plugin, { runtime, publicUrl: "https://models.example.org/" }),
+    })
+    const proxy = `${guarded.url}/api/2.0/mlflow-artifacts`
+    const ask = async (who: string, method: string, url: string, body?: string) => {
+      const answer = await fetch(url, {
+        method,
+        headers: { authorization: `Bearer ${who}`, "content-type": "application/json" },
+        ...(body === undefined ? {} : { body }),
+      })
+      return { status: answer.status, text: await answer.text() }
+    }
+    const file = `${proxy}/artifacts/t/file`
+    expect((await ask("nobody", "GET", file)).status).toBe(403)
+    expect((await ask("reader", "PUT", file, "x")).status).toBe(403)
+    expect((await ask("writer", "PUT", file, "x")).status).toBe(200)
+    expect((await ask("reader", "GET", file)).text).toBe("x")
+    expect((await ask("reader", "DELETE", file)).status).toBe(403)
+    expect((await ask("reader", "POST", `${proxy}/mpu/create/t`, '{"path":"p"}')).status).toBe(403)
+    const gc = `${guarded.url}/api/ashlar/registry/gc`
+    expect((await ask("writer", "POST", gc, '{"dryRun":true}')).status).toBe(403)
+    expect((await ask("keeper", "POST", gc, '{"dryRun":true}')).status).toBe(200)
+    const created = await ask("writer", "POST", `${proxy}/mpu/create/t`, '{"path":"p"}')
+    const { credentials } = JSON.parse(created.text) as {
+      credentials: ReadonlyArray<{ url: string }>
+    }
+    const url = credentials[0]?.url ?? ""
+    expect(url).toMatch(/^https:\/\/models\.example\.org\/api\//)
+    const here = url.replace("https://models.example.org", guarded.url)
+    expect((await fetch(here, { method: "PUT", body: "part" })).status).toBe(200)
+    expect((await fetch(here)).status).toBe(403)
+    await guarded.drain()
+  })
+})
