@@ -131,7 +131,7 @@ export const ofRun = (
     run_name: run.name,
     status: run.status,
     user_id: run.user,
-    artifact_uri: `mlflow-artifacts:/${run.experimentId}/${run.runId}/artifacts`,
+    artifact_uri: run.artifactUri ?? `mlflow-artifacts:/${run.experimentId}/${run.runId}/artifacts`,
     start_time: millis(run.started),
     end_time: run.ended === undefined ? undefined : millis(run.ended),
     experiment_id: run.experimentId,

@@ -11,6 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as RunFiles from "./internal/artifacts/run-files.ts"
 import * as Limits from "./internal/limits.ts"
+import type { ModelMetric } from "./internal/logged-models/metrics.ts"
 import * as Inputs from "./internal/run-inputs.ts"
 import type { RunInputs, RunLinks } from "./internal/run-inputs.ts"
 import * as Lifecycle from "./internal/runs-lifecycle.ts"
@@ -25,6 +26,7 @@ import * as Store from "./internal/store.ts"
 import { fromBackend, RegistryError } from "./RegistryError.ts"
 
 export type { Fields, MetricPoint, RunRecord } from "./internal/runs-read.ts"
+export type { ModelMetric } from "./internal/logged-models/metrics.ts"
 export type { RunDataset, RunInputs, RunLinks } from "./internal/run-inputs.ts"
 
 /** A file of a run. */
@@ -106,6 +108,8 @@ export interface LogOptions {
   readonly ended?: "allow" | "refuse"
   /** A batch with the same key is written once, however often it is sent. 1 to 200 characters. */
   readonly key?: string
+  /** Values that are also those of logged models, written together with the batch. */
+  readonly models?: ReadonlyArray<ModelMetric>
 }
 
 /** Which points of a metric of many runs to read. */

@@ -1,5 +1,5 @@
 /**
- * The Promise faces of the registry: experiments, runs, files, models and promotions.
+ * The Promise faces of the registry: experiments, runs, files, logged models, models and promotions.
  *
  * @module
  */
@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Artifacts from "./Artifacts.ts"
 import * as Client from "./Client.ts"
 import * as Experiments from "./Experiments.ts"
+import * as LoggedModels from "./LoggedModels.ts"
 import * as Models from "./Models.ts"
 import * as Promotions from "./Promotions.ts"
 import type { RegistryError } from "./RegistryError.ts"
@@ -53,6 +54,18 @@ export const makeRuns = <D, B>(
   options: Options<D, B>,
 ): Promise<Facade<Runs.Runs["Service"]> & Handle<Runs.Runs, D | B | RegistryError>> =>
   Facade.make(Runs.Runs, Layer.provide(Runs.layer, [options.database, options.blobs]))
+
+/** Opens the logged models. */
+export const makeLoggedModels = <D, B>(
+  options: Options<D, B>,
+): Promise<
+  Facade<LoggedModels.LoggedModels["Service"]> &
+    Handle<LoggedModels.LoggedModels, D | B | RegistryError>
+> =>
+  Facade.make(
+    LoggedModels.LoggedModels,
+    Layer.provide(LoggedModels.layer, [options.database, options.blobs]),
+  )
 
 /** Opens the model registry. */
 export const makeModels = <D, B>(

@@ -168,7 +168,17 @@ describe.each(["sqlite", "postgres"] as const)("MLflow's logged models on %s", (
       { key: "loss", value: 0, timestamp: 1, step: 0, ...point },
       { key: "loss", value: "NaN", timestamp: 1, step: 0, ...point },
     ])
-    expect((await measure("m-none", "auc", 1)).status).toBe(404)
+    const half = await api.post("runs/log-batch", {
+      run_id,
+      metrics: [{ key: "whole", value: 1, timestamp: 1, model_id: "m-none" }],
+      params: [{ key: "whole", value: "1" }],
+    })
+    expect(half).toMatchObject({
+      status: 404,
+      body: { message: "Logged model with ID 'm-none' not found." },
+    })
+    const { data } = (await api.get(`runs/get?run_id=${run_id}`)).body.run
+    expect(data.params).toBeUndefined()
     expect((await measure(id, "auc", 1, { dataset_name: "half" })).body.message).toBe(
       "Both dataset_name and dataset_digest must be provided if one is provided",
     )

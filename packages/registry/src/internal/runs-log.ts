@@ -6,6 +6,7 @@ import { invalid, RegistryError } from "../RegistryError.ts"
 import type { LogOptions } from "../Runs.ts"
 import * as Group from "./group.ts"
 import * as Limits from "./limits.ts"
+import * as ModelMetrics from "./logged-models/metrics.ts"
 import type { Tables } from "./migrations.ts"
 import { refuseDeleted, runName } from "./runs-lifecycle.ts"
 import type { Reading } from "./runs-read.ts"
@@ -34,11 +35,13 @@ const isOpen = (status: RunTracker.RunStatus): boolean =>
 
 /** Adds to the runs of a store. */
 export const make = (
-  { db }: Store,
+  store: Store,
   { locked }: Reading,
   write: Write,
   context: Context.Context<never>,
 ): Logging => {
+  const { db } = store
+  const writeModels = ModelMetrics.make(store)
   const grouped = Group.make(db, context)
   const claim = db.prepare<Tables, [string, string, number], { readonly key: string }>(
     (build, [run, key, time]) =>
@@ -59,7 +62,7 @@ export const make = (
   const inside = Effect.fnUntraced(function* (
     runId: string,
     batch: RunTracker.RunBatch,
-    { ended = "refuse", key }: LogOptions,
+    { ended = "refuse", key, models = [] }: LogOptions,
   ) {
     // Writers of a run go one after the other: nothing else is locked in an order of its own, so no
     // two of them ever wait for each other.
@@ -74,6 +77,7 @@ export const make = (
       })
     }
     yield* write(run, batch)
+    if (models.length > 0) yield* writeModels(models)
     // This tag is the run's name.
     const name = batch.tags?.[runName] ?? ""
     if (name !== "" && name !== run.name) yield* rename(name, runId)

@@ -1,9 +1,8 @@
 import type { RunTracker } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { LoggedModels } from "../../LoggedModels.ts"
 import { invalid, RegistryError } from "../../RegistryError.ts"
-import { Runs } from "../../Runs.ts"
+import { type ModelMetric, Runs } from "../../Runs.ts"
 import { type Call, type Endpoint, endpoint } from "./endpoint.ts"
 import * as Batch from "./runs-batch.ts"
 import * as Validate from "./validate.ts"
@@ -11,41 +10,32 @@ import * as Validate from "./validate.ts"
 const RunId = Schema.Struct({ run_id: Schema.NonEmptyString })
 
 /** MLflow takes data of a run in any status. */
-const log = Effect.fnUntraced(function* (runId: string, batch: RunTracker.RunBatch) {
+const log = Effect.fnUntraced(function* (
+  runId: string,
+  batch: RunTracker.RunBatch,
+  models: ReadonlyArray<ModelMetric> = [],
+) {
   const runs = yield* Runs
-  yield* runs.log(runId, batch, { ended: "allow" })
+  yield* runs.log(runId, batch, { ended: "allow", models })
   return {}
 })
 
 type Metric = typeof Batch.Metric.Type
 
 /** Metrics that name a logged model are its own, too. */
-const logOfModels = Effect.fnUntraced(function* (runId: string, metrics: ReadonlyArray<Metric>) {
-  const named = metrics.filter(({ model_id }) => (model_id ?? "") !== "")
-  if (named.length === 0) return
-  const runs = yield* Runs
-  yield* runs.get(runId)
-  const models = yield* LoggedModels
-  const byModel = Map.groupBy(named, ({ model_id }) => model_id ?? "")
-  for (const [model, ofModel] of byModel) {
-    yield* models.logMetrics(
-      model,
-      ofModel.map((metric) => {
-        const { key, value, time = 0, step = 0 } = Batch.metricOf(metric)
-        const { dataset_name: name = "", dataset_digest: digest = "" } = metric
-        return {
-          key,
-          value,
-          time,
-          step,
-          runId,
-          ...(name === "" ? {} : { datasetName: name }),
-          ...(digest === "" ? {} : { datasetDigest: digest }),
-        }
-      }),
-    )
-  }
-})
+const ofModels = (runId: string, metrics: ReadonlyArray<Metric>): ReadonlyArray<ModelMetric> =>
+  metrics.flatMap((metric) => {
+    const { model_id: modelId = "", dataset_name = "", dataset_digest = "" } = metric
+    if (modelId === "") return []
+    const { key, value, time = 0, step = 0 } = Batch.metricOf(metric)
+    return [
+      {
+        ...{ modelId, runId, key, value, time, step },
+        ...(dataset_name === "" ? {} : { datasetName: dataset_name }),
+        ...(dataset_digest === "" ? {} : { datasetDigest: dataset_digest }),
+      },
+    ]
+  })
 
 const logBatch = Effect.fnUntraced(function* (
   { run_id, metrics = [], params = [], tags = [] }: typeof Batch.Batch.Type,
@@ -63,13 +53,15 @@ const logBatch = Effect.fnUntraced(function* (
   if (tagRecord instanceof RegistryError) return yield* tagRecord
   const wrong = Validate.run(run_id) ?? Batch.wrongBatch(metrics.length, params, tags.length)
   if (wrong !== undefined) return yield* wrong
-  yield* log(run_id, {
-    ...(metrics.length === 0 ? {} : { metrics: metrics.map(Batch.metricOf) }),
-    ...(params.length === 0 ? {} : { params: paramRecord }),
-    ...(tags.length === 0 ? {} : { tags: tagRecord }),
-  })
-  if (named) yield* logOfModels(run_id, metrics)
-  return {}
+  return yield* log(
+    run_id,
+    {
+      ...(metrics.length === 0 ? {} : { metrics: metrics.map(Batch.metricOf) }),
+      ...(params.length === 0 ? {} : { params: paramRecord }),
+      ...(tags.length === 0 ? {} : { tags: tagRecord }),
+    },
+    named ? ofModels(run_id, metrics) : [],
+  )
 })
 
 const anyBatch = endpoint(["POST"], "/runs/log-batch", "write", Batch.Batch, logBatch)
@@ -101,9 +93,7 @@ export const endpoints: ReadonlyArray<Endpoint> = [
     Effect.fnUntraced(function* ({ run_id, ...metric }) {
       const wrong = Batch.wrongMetric(metric, "")
       if (wrong !== undefined) return yield* wrong
-      yield* log(run_id, { metrics: [Batch.metricOf(metric)] })
-      yield* logOfModels(run_id, [metric])
-      return {}
+      return yield* log(run_id, { metrics: [Batch.metricOf(metric)] }, ofModels(run_id, [metric]))
     }),
   ),
   endpoint(
