@@ -1,7 +1,8 @@
 /**
  * The pages in Chromium at 1,000 runs by 5,000 metric keys: how long until the table can be used,
  * the longest task of the page while it is scrolled, sorted, drawn and compared, and the size of
- * everything it loads. `ASHLAR_BENCH_RUNS` and `ASHLAR_BENCH_KEYS` scale it down.
+ * everything it loads. `ASHLAR_BENCH_RUNS` and `ASHLAR_BENCH_KEYS` scale it down;
+ * `ASHLAR_BENCH_STORE` names a folder to keep what is stored, and to use it again.
  */
 import * as Fs from "@ashlar/core/fs"
 import * as HttpKit from "@ashlar/core/fastify"
@@ -10,7 +11,7 @@ import { Runs } from "@ashlar/registry"
 import * as Mlflow from "@ashlar/registry/fastify"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { gzipSync } from "node:zlib"
@@ -44,7 +45,9 @@ if (chromiumPath === undefined) {
   process.exit(0)
 }
 
-const folder = mkdtempSync(join(tmpdir(), "ashlar-ui-bench-"))
+const kept = process.env["ASHLAR_BENCH_STORE"]
+const folder = kept ?? mkdtempSync(join(tmpdir(), "ashlar-ui-bench-"))
+const isStored = existsSync(join(folder, "registry.sqlite"))
 const runtime = ManagedRuntime.make(
   Mlflow.services.pipe(
     Layer.provide([
@@ -59,7 +62,7 @@ const keys = Array.from(
   (_, k) => `layer.${Math.floor(k / 50)}/metric-${k % 50}`,
 )
 const started = performance.now()
-for (let i = 0; i < runCount; i++) {
+for (let i = 0; i < (isStored ? 0 : runCount); i++) {
   const { runId } = await runtime.runPromise(
     runs.start({
       experiment: "bench",
@@ -188,4 +191,4 @@ print("longest task", longest, "ms", `${size}: the longest of all, while ${doing
 await browser.close()
 await server.drain()
 await runtime.dispose()
-rmSync(folder, { recursive: true, force: true })
+if (kept === undefined) rmSync(folder, { recursive: true, force: true })

@@ -47,6 +47,9 @@ export interface LineChartProps {
   readonly theme: string
 }
 
+/** Lines up to which the one under the cursor stands out. */
+const focusable = 60
+
 interface Tip {
   readonly left: number
   readonly top: number
@@ -55,13 +58,19 @@ interface Tip {
   readonly y: number
 }
 
+const isPoint = (values: ReadonlyArray<number | null>): boolean => {
+  const first = values.findIndex((value) => value !== null)
+  return first >= 0 && values.indexOf(values.findLast((value) => value !== null) ?? null) === first
+}
+
 const seriesOf = (line: Line): uPlot.Series => ({
   label: line.label,
   stroke: line.color,
   width: line.width ?? 1.5,
   alpha: line.alpha ?? 1,
   spanGaps: true,
-  points: { show: line.values.filter((value) => value !== null).length === 1 },
+  // A line through one point is not to be seen.
+  points: { show: isPoint(line.values) },
   ...(line.dash === undefined ? {} : { dash: [...line.dash] }),
 })
 
@@ -78,10 +87,11 @@ const positive = (values: ReadonlyArray<number | null>): Array<number | null> =>
   values.map((value) => (value !== null && value > 0 ? value : null))
 
 const dataOf = (props: LineChartProps): uPlot.AlignedData => {
+  // uPlot only reads them: thousands of lines are not copied.
   const lines = props.lines.map(({ values }) =>
-    props.logY === true ? positive(values) : [...values],
+    props.logY === true ? positive(values) : (values as Array<number | null>),
   )
-  return [[...props.x], ...lines]
+  return [props.x as Array<number>, ...lines]
 }
 
 const axis = (size: number, format: (value: number) => string): uPlot.Axis => ({
@@ -104,7 +114,8 @@ const optionsOf = (
   legend: { show: false },
   padding: [8, 10, 0, 0],
   cursor: {
-    focus: { prox: 24 },
+    // Focusing draws every line again.
+    focus: { prox: props.lines.length > focusable ? -1 : 24 },
     drag: { x: true, y: false, setScale: false },
     points: { size: 6 },
     bind: {
