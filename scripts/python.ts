@@ -1,7 +1,7 @@
 /**
  * The Python environments of the foreign clients: a virtual environment in `.venv/`, made from what
- * `<package>/test/interop/requirements.txt` name, and one of MLflow's server in `.venv-mlflow/`,
- * whose dependencies would change what the clients see.
+ * `<package>/test/interop/requirements.txt` name, and some of their own in `.venv-<name>/`, for what
+ * would change what the others see: MLflow's server, its client of version 2, PyTorch Lightning.
  *
  * @module
  */
@@ -12,7 +12,18 @@ import { basename, join } from "node:path"
 import { examplesOf, packagesOf, root } from "./workspace.ts"
 
 const clients = join(root, ".venv")
-const mlflow = join(root, ".venv-mlflow")
+
+/** What lies in environments of its own, by the variable that names its Python. */
+const apart: Readonly<
+  Record<string, { readonly name: string; readonly packages: ReadonlyArray<string> }>
+> = {
+  ASHLAR_MLFLOW: { name: "mlflow", packages: ["mlflow==3.17.2"] },
+  ASHLAR_MLFLOW2: { name: "mlflow2", packages: ["mlflow-skinny==2.22.5"] },
+  ASHLAR_LIGHTNING: {
+    name: "lightning",
+    packages: ["pytorch-lightning==2.6.6", "mlflow-skinny==3.17.2"],
+  },
+}
 
 const pythonOf = (venv: string): string =>
   join(venv, process.platform === "win32" ? "Scripts/python.exe" : "bin/python")
@@ -75,15 +86,19 @@ export const preparePython = (): string => {
 }
 
 /**
- * Makes the environment of MLflow's server, which the registry is compared with; returns its Python.
- * `ASHLAR_MLFLOW` names the Python of one that is there already.
+ * Makes the environments that lie apart; returns the variables that name their Pythons. A variable
+ * that is set already names one that is there.
  */
-export const prepareMlflow = (): string => {
-  const given = process.env["ASHLAR_MLFLOW"] ?? ""
-  if (given !== "") return given
-  install(mlflow, "mlflow", ["mlflow==3.17.2"])
-  return pythonOf(mlflow)
-}
+export const prepareApart = (): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    Object.entries(apart).map(([variable, { name, packages }]) => {
+      const given = process.env[variable] ?? ""
+      if (given !== "") return [variable, given]
+      const venv = join(root, `.venv-${name}`)
+      install(venv, name, packages)
+      return [variable, pythonOf(venv)]
+    }),
+  )
 
 /** Makes the environment of the S3 server that the services suite uses; returns its Python. */
 export const prepareMoto = (): string => {

@@ -7,7 +7,7 @@
 import { spawn } from "node:child_process"
 import { mkdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
-import { prepareMlflow, preparePython } from "./python.ts"
+import { prepareApart, preparePython } from "./python.ts"
 import { startServices } from "./services.ts"
 import { root } from "./workspace.ts"
 
@@ -44,7 +44,7 @@ const runVitest = (env: Readonly<Record<string, string>>): Promise<number> => {
 const main = async (): Promise<number> => {
   if (suite === "unit") return runVitest({})
   if (suite === "interop") {
-    return runVitest({ ASHLAR_PYTHON: preparePython(), ASHLAR_MLFLOW: prepareMlflow() })
+    return runVitest({ ASHLAR_PYTHON: preparePython(), ...prepareApart() })
   }
   const services = await startServices({
     allowMissing: flags.has("--allow-missing") && process.env["CI"] === undefined,
