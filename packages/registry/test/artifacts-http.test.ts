@@ -214,6 +214,43 @@ describe("MLflow's proxy of artifacts", () => {
     expect(await list("registry")).toEqual({})
   })
 
+  it("never takes what is sent for a mistake of its own", async () => {
+    const pieces =
+      "a b .. . / // %2e %2F %5c %25 %00 %c3%a4 %ff %zz : C: file: ~ % ? & = ; + *".split(" ")
+    const random = (() => {
+      let state = 20
+      return (below: number) => {
+        state = (state * 48_271) % 2_147_483_647
+        return state % below
+      }
+    })()
+    const routes = [
+      "artifacts/",
+      "artifacts?path=",
+      "mpu/create/",
+      "mpu/complete/",
+      "presigned/",
+      "signed/",
+    ]
+    for (let i = 0; i < 400; i++) {
+      const path = Array.from({ length: random(8) }, () => pieces[random(pieces.length)]).join("")
+      const method = ["GET", "PUT", "DELETE", "POST"][random(4)] ?? "GET"
+      const route = routes[random(routes.length)] ?? ""
+      const body = ["", "{", '{"path":1}', '{"path":"../x","num_parts":1}', "[]"][random(5)] ?? ""
+      const got = await raw(
+        `${method} /api/2.0/mlflow-artifacts/${route}${path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+      )
+      const status = Number(got.slice(9, 12))
+      expect([method, route, path, body, status >= 200 && status < 500]).toEqual([
+        method,
+        route,
+        path,
+        body,
+        true,
+      ])
+    }
+  })
+
   it("cuts the connection before the last bytes of damaged content", async () => {
     const content = randomBytes(3_000_000)
     await put("c/damaged", content)
@@ -324,6 +361,30 @@ describe("MLflow's proxy of artifacts", () => {
     expect(await post(`${base}/mpu/abort/m`, abort)).toEqual({ status: 200, body: {} })
     expect(await post(`${base}/mpu/abort/m`, abort)).toEqual({ status: 200, body: {} })
   })
+})
+
+it("joins parts to the end for a client that did not wait", async () => {
+  const created = await post(`${base}/mpu/create/w`, { path: "x.bin", num_parts: 3 })
+  const { upload_id, credentials } = created.body as {
+    upload_id: string
+    credentials: Array<{ url: string; part_number: number }>
+  }
+  const content = randomBytes(4_000_000)
+  const parts: Array<{ part_number: number; etag: string | null }> = []
+  for (const { url, part_number } of credentials) {
+    const answer = await fetch(url, { method: "PUT", body: content })
+    parts.push({ part_number, etag: answer.headers.get("etag") })
+  }
+  const impatient = fetch(`${base}/mpu/complete/w`, {
+    method: "POST",
+    body: JSON.stringify({ path: "x.bin", upload_id, parts }),
+    headers: { "content-type": "application/json" },
+    signal: AbortSignal.timeout(10),
+  })
+  await impatient.catch(() => undefined)
+  await expect
+    .poll(() => list("w"), { timeout: 10_000 })
+    .toEqual({ files: [{ path: "x.bin", is_dir: false, file_size: 12_000_000 }] })
 })
 
 describe("files of runs", () => {
