@@ -36,6 +36,10 @@ export const fromBackend = (
   if (error._tag === "BlobStoreError" && atFault.has(error.reason)) {
     return invalid(error.field ?? "content", error.message)
   }
+  // E.g. NUL, which PostgreSQL has no text for.
+  if (error._tag === "DatabaseError" && error.reason === "InvalidInput") {
+    return invalid(error.field ?? "value", error.message)
+  }
   const reason =
     error.reason === "Corrupt" || error.reason === "Conflict" ? error.reason : "Unavailable"
   return new RegistryError({ reason, message: error.message, cause: error })

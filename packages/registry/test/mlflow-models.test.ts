@@ -88,6 +88,56 @@ describe.each(["sqlite", "postgres"] as const)("models over MLflow's API on %s",
     })
   })
 
+  it("keeps out text that one database would keep and the other not", async () => {
+    await using api = await open()
+    const name = "texts"
+    await api.post("registered-models/create", { name })
+    await api.post("model-versions/create", { name, source: "s3://b/1" })
+    for (const bad of ["a\0b", "a\ud800b"]) {
+      for (const [method, path, body] of [
+        ["post", "registered-models/create", { name: bad }],
+        ["post", "registered-models/create", { name: "other", description: bad }],
+        ["patch", "registered-models/update", { name, description: bad }],
+        ["post", "registered-models/set-tag", { name, key: "k", value: bad }],
+        ["post", "model-versions/create", { name, source: `s3://b/${bad}` }],
+        ["post", "model-versions/create", { name, source: "s3://b/1", run_id: bad }],
+        ["post", "model-versions/create", { name, source: "s3://b/1", run_link: bad }],
+        ["post", "model-versions/create", { name, source: "s3://b/1", model_id: bad }],
+        ["post", "model-versions/create", { name, source: `models:/${name}@${bad}` }],
+        ["post", "model-versions/create", { name, source: `models:/${bad}` }],
+        [
+          "post",
+          "model-versions/create",
+          { name, source: "s3://b", tags: [{ key: "k", value: bad }] },
+        ],
+        ["patch", "model-versions/update", { name, version: "1", description: bad }],
+        ["post", "model-versions/set-tag", { name, version: "1", key: "k", value: bad }],
+        ["post", "registered-models/alias", { name, alias: bad, version: "1" }],
+        ["del", "registered-models/delete", { name: bad }],
+      ] as const) {
+        const { status, body: answer } = await api[method](path, body)
+        expect([path, JSON.stringify(body), status, answer.error_code]).toEqual([
+          path,
+          JSON.stringify(body),
+          400,
+          "INVALID_PARAMETER_VALUE",
+        ])
+      }
+    }
+    for (const path of [
+      "registered-models/get?name=%00",
+      "model-versions/get?name=%00&version=1",
+      "registered-models/alias?name=texts&alias=%00",
+    ]) {
+      expect((await api.get(path)).status, path).toBe(400)
+    }
+    const far = { name, source: `models:/${name}/${"9".repeat(30)}` }
+    expect((await api.post("model-versions/create", far)).status).toBe(404)
+    expect((await api.get(`model-versions/get?name=texts&version=${"9".repeat(30)}`)).status).toBe(
+      404,
+    )
+  })
+
   it("answers no bad request with a 5xx, and says what is wrong", async () => {
     await using api = await open()
     await api.post("registered-models/create", { name: "fuzzed" })

@@ -34,6 +34,30 @@ const most = 300
 const check = (wrong: RegistryError | undefined): Effect.Effect<void, RegistryError> =>
   wrong === undefined ? Effect.void : Effect.fail(wrong)
 
+/** Both databases keep such text as it is. */
+const isText = (value: string): boolean => !value.includes("\0") && value.isWellFormed()
+
+const notText = (field: string, value: string): Effect.Effect<never, RegistryError> =>
+  Effect.fail(
+    invalid(
+      field,
+      `Invalid value ${Validate.json(value.slice(0, most))} for parameter '${field}' supplied: a text has no NUL and no half of a surrogate pair`,
+    ),
+  )
+
+/** Why a text is refused. */
+export const text = (
+  field: string,
+  value: string | undefined,
+  longest: number,
+): Effect.Effect<void, RegistryError> =>
+  value === undefined || isText(value)
+    ? check(Validate.length(field, longest, value))
+    : notText(field, value)
+
+/** Most characters of a description. */
+export const longestDescription = 100_000
+
 /** Why the name of a model is refused: MLflow's rule, and at most 256 characters. */
 export const name = (value: string, field = "name"): Effect.Effect<void, RegistryError> => {
   const shown = value.slice(0, most)
@@ -45,9 +69,7 @@ export const name = (value: string, field = "name"): Effect.Effect<void, Registr
       invalid(field, `Invalid model name '${shown}'. Names cannot contain '/' or ':'.`),
     )
   }
-  if (value.includes("\0")) {
-    return Effect.fail(invalid(field, `Invalid model name ${Validate.json(shown)}: it holds NUL.`))
-  }
+  if (!isText(value)) return notText(field, value)
   // Without '/', only these two mean something else as a path.
   if (Validate.isAmbiguous(value)) {
     return Effect.fail(
@@ -103,7 +125,7 @@ export const tag = (key: string, value: string): Effect.Effect<void, RegistryErr
       invalid("value", `Prompt text exceeds max length of ${limits.value} characters.`),
     )
   }
-  return check(Validate.length("value", limits.value, value))
+  return text("value", value, limits.value)
 }
 
 /** Checks all tags. */

@@ -220,8 +220,4 @@ export const make = (store: Store): Registered => {
 }
 
 const described = (description: string): Effect.Effect<void, RegistryError> =>
-  description.length > 100_000
-    ? Effect.fail(
-        invalid("description", "'description' exceeds the maximum length of 100000 characters"),
-      )
-    : Effect.void
+  Rules.text("description", description, Rules.longestDescription)

@@ -86,9 +86,7 @@ export const make = (
   return {
     describe: Effect.fnUntraced(function* (name, version, description) {
       yield* held(name, version)
-      if (description !== undefined && description.length > 100_000) {
-        return yield* invalid("description", "'description' exceeds 100000 characters")
-      }
+      yield* Rules.text("description", description, Rules.longestDescription)
       yield* update(name, version, { description: description ?? null, updated: Timestamp.now() })
       return yield* row({ name, version })
     }),

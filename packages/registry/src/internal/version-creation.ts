@@ -38,7 +38,7 @@ interface Resolved {
   readonly loggedModel: string | undefined
 }
 
-const limits = { source: 2048, description: 100_000 } as const
+const limits = { source: 2048, id: 256 } as const
 
 /** Makes versions in a store. */
 export const make = (
@@ -216,9 +216,11 @@ export const make = (
     if (source === "" || source.length > limits.source) {
       return yield* invalid("source", `'source' has 1 to ${limits.source} characters`)
     }
-    if (description.length > limits.description) {
-      return yield* invalid("description", `'description' exceeds ${limits.description} characters`)
-    }
+    yield* Rules.text("source", source, limits.source)
+    yield* Rules.text("description", description, Rules.longestDescription)
+    yield* Rules.text("run_id", request.runId, limits.id)
+    yield* Rules.text("model_id", request.loggedModelId, limits.id)
+    yield* Rules.text("run_link", request.runLink, limits.source)
     const draft = {
       name,
       key: `source:${Id.make()}`,

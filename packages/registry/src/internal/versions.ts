@@ -146,6 +146,11 @@ export const make = ({ db, build }: Store): Versions => {
     )
 
   const row: Versions["row"] = Effect.fnUntraced(function* ({ name, version, alias }) {
+    yield* Rules.name(name)
+    if (alias !== undefined) yield* Rules.alias(alias)
+    if (version !== undefined && !Number.isSafeInteger(version)) {
+      return yield* Rules.missingVersion(name, version)
+    }
     const holder = alias === undefined ? undefined : yield* aliased(name, alias)
     if (alias !== undefined && holder === undefined) {
       return yield* notFound(`alias ${alias.slice(0, 300)} of model ${name.slice(0, 300)}`)
