@@ -52,8 +52,14 @@ const answers = async (url: string): Promise<boolean> => {
   }
 }
 
-/** Starts the real `mlflow server` on a new SQLite file and a new directory of artifacts. */
-export const startMlflow = async (folder: string): Promise<Started> => {
+/**
+ * Starts the real `mlflow server` on a new SQLite file and a new directory of artifacts, with more
+ * variables in its environment if some are given.
+ */
+export const startMlflow = async (
+  folder: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Started> => {
   const port = await freePort()
   const log = join(folder, "mlflow.log")
   mkdirSync(join(folder, "artifacts"), { recursive: true })
@@ -74,6 +80,7 @@ export const startMlflow = async (folder: string): Promise<Started> => {
         MLFLOW_DISABLE_TELEMETRY: "true",
         DO_NOT_TRACK: "true",
         MLFLOW_SERVER_ENABLE_JOB_EXECUTION: "false",
+        ...env,
       },
     },
   )
