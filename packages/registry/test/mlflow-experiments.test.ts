@@ -89,12 +89,18 @@ describe.each(["sqlite", "postgres"] as const)("MLflow's experiments on %s", (ba
     const answers = await Promise.all(
       Array.from({ length: 12 }, () => api.post("experiments/create", { name: "wanted" })),
     )
-    expect(answers.map(({ status }) => status).sort()).toEqual([200, ...Array(11).fill(400)])
+    expect(answers.map(({ status }) => status).sort((a, b) => a - b)).toEqual([
+      200,
+      ...Array(11).fill(400),
+    ])
     const ids = await Promise.all(Array.from({ length: 8 }, (_, i) => make(`racer-${i}`)))
     const renamed = await Promise.all(
       ids.map((id) => api.post("experiments/update", { experiment_id: id, new_name: "winner" })),
     )
-    expect(renamed.map(({ status }) => status).sort()).toEqual([200, ...Array(7).fill(400)])
+    expect(renamed.map(({ status }) => status).sort((a, b) => a - b)).toEqual([
+      200,
+      ...Array(7).fill(400),
+    ])
   })
 
   it("deletes and restores an experiment together with its runs", async () => {

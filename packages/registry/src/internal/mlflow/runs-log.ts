@@ -30,7 +30,12 @@ const ofModels = (runId: string, metrics: ReadonlyArray<Metric>): ReadonlyArray<
     const { key, value, time = 0, step = 0 } = Batch.metricOf(metric)
     return [
       {
-        ...{ modelId, runId, key, value, time, step },
+        modelId,
+        runId,
+        key,
+        value,
+        time,
+        step,
         ...(dataset_name === "" ? {} : { datasetName: dataset_name }),
         ...(dataset_digest === "" ? {} : { datasetDigest: dataset_digest }),
       },
