@@ -1,7 +1,7 @@
 import * as Fs from "@ashlar/core/fs"
 import * as HttpKit from "@ashlar/core/fastify"
 import * as Sqlite from "@ashlar/core/sqlite"
-import { Client, type RegistryError, Runs, Tracking } from "@ashlar/registry"
+import { Client, Runs, Tracking } from "@ashlar/registry"
 import * as Mlflow from "@ashlar/registry/fastify"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -52,7 +52,7 @@ afterAll(async () => {
 })
 
 const use = <A, E>(
-  layer: Layer.Layer<Tracking.Tracking, RegistryError.RegistryError>,
+  layer: Layer.Layer<Tracking.Tracking, unknown>,
   body: (tracking: Tracking.Shape) => Effect.Effect<A, E>,
 ) => Effect.runPromise(Effect.flatMap(Tracking.Tracking, body).pipe(Effect.provide(layer)))
 
