@@ -272,7 +272,7 @@ export const make = Effect.fnUntraced(function* (options: WebhooksOptions = {}) 
   })
 })
 
-/** Webhooks on a Database. */
+/** Webhooks on a Database. Open it once in a process: each delivers, by its own options. */
 export const layer = (
   options: WebhooksOptions = {},
 ): Layer.Layer<

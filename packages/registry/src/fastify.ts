@@ -5,7 +5,7 @@
  * @module
  */
 import * as Env from "@ashlar/core/env"
-import type { BlobStore, Database } from "@ashlar/core"
+import type { BlobStore, Database, Secrets } from "@ashlar/core"
 import * as HttpKit from "@ashlar/core/fastify"
 import type * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Effect from "effect/Effect"
@@ -77,25 +77,40 @@ const endpoints: ReadonlyArray<Endpoint> = [
   ...Server.endpoints,
 ]
 
-/**
- * Every service that the plugin needs. It takes a `Database` and a `BlobStore`; the key of webhooks'
- * secrets comes from `ASHLAR_SECRET_REGISTRY_WEBHOOKS`.
- */
-export const services: Layer.Layer<
+/** How the services are set up. */
+export interface ServicesOptions {
+  /** Where webhooks may lead, and how often they are tried. */
+  readonly webhooks?: WebhooksService.WebhooksOptions
+  /** Has the secret `registry-webhooks`, which encrypts the webhooks' secrets; default `Env.layer()`. */
+  readonly secrets?: Layer.Layer<Secrets.Secrets>
+}
+
+/** Every service that the plugin needs. It takes a `Database` and a `BlobStore`. */
+export const servicesWith = ({
+  webhooks,
+  secrets = Env.layer(),
+}: ServicesOptions = {}): Layer.Layer<
   Services | Explorer.Explorer | Lineage.Lineage | LineageGraph.LineageGraph,
   RegistryError,
   Database.Database | BlobStore.BlobStore
-> = Layer.mergeAll(
-  ArtifactsService.layer,
-  RunsService.layer,
-  ExperimentsService.layer,
-  LoggedModelsService.layer,
-  ModelsService.layer,
-  Explorer.layer,
-  Lineage.layer,
-  LineageGraph.layer,
-  Layer.provide(WebhooksService.layer(), Env.layer()),
-)
+> =>
+  Layer.mergeAll(
+    ArtifactsService.layer,
+    RunsService.layer,
+    ExperimentsService.layer,
+    LoggedModelsService.layer,
+    ModelsService.layer,
+    Explorer.layer,
+    Lineage.layer,
+    LineageGraph.layer,
+    Layer.provide(WebhooksService.layer(webhooks), secrets),
+  )
+
+/**
+ * {@link servicesWith} its defaults: webhooks reach public addresses, and the key of their secrets is
+ * `ASHLAR_SECRET_REGISTRY_WEBHOOKS`.
+ */
+export const services = servicesWith()
 
 /** Where MLflow's clients look for the API. */
 const roots = ["/api", "/ajax-api"] as const

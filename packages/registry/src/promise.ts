@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { BlobStore, Database, PromotionGate } from "@ashlar/core"
+import type { BlobStore, Database, PromotionGate, Secrets } from "@ashlar/core"
 import { Facade, type Handle } from "@ashlar/core/promise"
 import * as Layer from "effect/Layer"
 import * as Artifacts from "./Artifacts.ts"
@@ -17,6 +17,7 @@ import * as Reproduce from "./Reproduce.ts"
 import * as Runs from "./Runs.ts"
 import type * as SignatureVerifier from "./SignatureVerifier.ts"
 import * as Tracking from "./Tracking.ts"
+import * as Webhooks from "./Webhooks.ts"
 
 /** Where the registry keeps its tables and its files. */
 export interface Options<D, B> {
@@ -93,6 +94,23 @@ export const makePromotions = <D, B>(
       Layer.provide([options.gate ?? Layer.empty, options.verifier ?? Layer.empty]),
       Layer.provide([options.database, options.blobs]),
     ),
+  )
+
+/** Where webhooks are kept, with what their secrets are encrypted, and how they are delivered. */
+export interface WebhooksOptions<D, B, S> extends Options<D, B>, Webhooks.WebhooksOptions {
+  /** Has the secret `registry-webhooks`, e.g. core's `Env.layer()`. */
+  readonly secrets: Layer.Layer<Secrets.Secrets, S>
+}
+
+/** Opens the webhooks, and delivers until it is closed. */
+export const makeWebhooks = <D, B, S = never>(
+  options: WebhooksOptions<D, B, S>,
+): Promise<
+  Facade<Webhooks.Webhooks["Service"]> & Handle<Webhooks.Webhooks, D | B | S | RegistryError>
+> =>
+  Facade.make(
+    Webhooks.Webhooks,
+    Layer.provide(Webhooks.layer(options), [options.database, options.blobs, options.secrets]),
   )
 
 /** Where a client finds its runs: on a server, or in the registry of this process. */

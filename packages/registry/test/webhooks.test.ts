@@ -99,7 +99,8 @@ describe.each(["sqlite", "postgres"] as const)("webhooks on %s", (backend) => {
     const [got, ...more] = await target.until(1)
     const [done] = await at.settled(webhook.id, 1)
     expect(more).toEqual([])
-    const { headers, body = "", path } = got ?? { headers: {} }
+    if (got === undefined) throw new Error("nothing was received")
+    const { headers, body, path } = got
     expect(path).toBe("/hook?a=b")
     expect(JSON.parse(body)).toEqual({
       entity: "model_version_tag",

@@ -2,7 +2,6 @@ import * as Fs from "@ashlar/core/fs"
 import * as HttpKit from "@ashlar/core/fastify"
 import * as Sqlite from "@ashlar/core/sqlite"
 import * as Env from "@ashlar/core/env"
-import { Webhooks } from "@ashlar/registry"
 import * as Mlflow from "@ashlar/registry/fastify"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
@@ -62,14 +61,15 @@ describe.skipIf(python === "" || oracle === "")("webhooks by MLflow's client", (
   const told = { mlflow: nothing, ours: nothing }
 
   beforeAll(async () => {
-    const stores = Layer.mergeAll(
-      Sqlite.layer({ file: join(folder, "registry.sqlite") }),
-      Fs.layer({ directory: join(folder, "blobs") }),
-      Env.layer({ env: { ASHLAR_SECRET_REGISTRY_WEBHOOKS: "a key" } }),
-    )
-    const reaching = Webhooks.layer({ allowPrivateAddresses: true, allowedSchemes: ["http"] })
+    const services = Mlflow.servicesWith({
+      webhooks: { allowPrivateAddresses: true, allowedSchemes: ["http"] },
+      secrets: Env.layer({ env: { ASHLAR_SECRET_REGISTRY_WEBHOOKS: "a key" } }),
+    })
     const runtime = ManagedRuntime.make(
-      Layer.provide(Layer.merge(Mlflow.services, reaching), stores),
+      Layer.provide(services, [
+        Sqlite.layer({ file: join(folder, "registry.sqlite") }),
+        Fs.layer({ directory: join(folder, "blobs") }),
+      ]),
     )
     const server = await HttpKit.makeServer({
       auth: "off-on-loopback",

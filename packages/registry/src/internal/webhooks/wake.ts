@@ -8,7 +8,8 @@ const waiting = new WeakMap<Db, Set<() => void>>()
 /** Wakes those that deliver what is in this database. */
 export const wake = (db: Db): void => {
   // A copy: who wakes may at once listen again.
-  for (const listener of [...(waiting.get(db) ?? [])]) listener()
+  const listeners = [...(waiting.get(db) ?? [])]
+  for (const listener of listeners) listener()
 }
 
 /** Listens until the returned function is called. */

@@ -67,9 +67,10 @@ export const startMlflow = async (
   const child = spawn(
     oraclePython(),
     [
-      ...["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", String(port)],
-      ...["--workers", "1", "--backend-store-uri", `sqlite:///${join(folder, "mlflow.db")}`],
-      ...["--artifacts-destination", join(folder, "artifacts")],
+      ..."-m mlflow server --host 127.0.0.1 --workers 1".split(" "),
+      `--port=${port}`,
+      `--backend-store-uri=sqlite:///${join(folder, "mlflow.db")}`,
+      `--artifacts-destination=${join(folder, "artifacts")}`,
     ],
     {
       cwd: folder,
