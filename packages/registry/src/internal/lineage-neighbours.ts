@@ -205,7 +205,8 @@ export const make = ({ db, build }: Store): Neighbours => {
         .selectFrom("registry_version")
         .select(["model", "version", "run"])
         .where("model", "in", pairs(models))
-        .where("version", "in", [...new Set(models.map(({ version }) => version))]),
+        .where("version", "in", [...new Set(models.map(({ version }) => version))])
+        .where("deleted", "is", null),
     )
 
   const aliasRows = (places: ReadonlyArray<ModelPlace | DeploymentPlace>) =>
