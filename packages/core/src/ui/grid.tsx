@@ -22,7 +22,6 @@ export interface GridProps {
   readonly pinned: ReadonlyArray<GridColumn>
   readonly columns: ReadonlyArray<GridColumn>
   readonly rowCount: number
-  readonly rowKey: (row: number) => string
   readonly head: (column: GridColumn) => ComponentChildren
   readonly cell: (row: number, column: GridColumn) => ComponentChildren
   readonly sortOf?: (column: GridColumn) => "ascending" | "descending" | undefined
@@ -90,14 +89,14 @@ export const Grid = (props: GridProps) => {
   const [active, setActive] = useState<Place>()
   const pinnedWidth = widthOf(pinned)
   const pinnedOffsets = offsetsOf(pinned)
-  const rows = useWindow({ ref: scroller, count: rowCount, size: () => rowHeight, overscan: 8 })
+  const rows = useWindow({ ref: scroller, count: rowCount, size: () => rowHeight, overscan: 4 })
   const across = useWindow({
     ref: scroller,
     count: columns.length,
     size: (index) => columns[index]?.width ?? 100,
     sizes: columns,
     horizontal: true,
-    overscan: 4,
+    overscan: 2,
   })
   const width = pinnedWidth + across.total
   const view: GridView = {
@@ -145,20 +144,26 @@ export const Grid = (props: GridProps) => {
 
   const cellId = (place: Place) =>
     `${props.label.replaceAll(/\W/g, "")}-${place.row}-${place.column}`
-  const cell = (row: number, index: number, column: GridColumn, left: number) => {
+  // Rows and cells that leave on one side come back on the other: changing what is in the page costs
+  // much less than making it.
+  const slot = (index: number, count: number): number => index % Math.max(1, count)
+
+  const cell = (row: number, index: number, column: GridColumn, left: number, key: string) => {
     const isActive = active?.row === row && active.column === index
+    const content = props.cell(row, column)
     return (
       <div
-        key={column.id}
+        key={key}
         id={isActive ? cellId(active) : undefined}
         class="k-grid-cell"
         role="gridcell"
         aria-colindex={index + 1}
         data-align={column.align}
         data-active={isActive ? "" : undefined}
+        title={typeof content === "string" ? content : undefined}
         style={{ left: `${left}px`, width: `${column.width}px` }}
       >
-        {props.cell(row, column)}
+        {content}
       </div>
     )
   }
@@ -222,7 +227,7 @@ export const Grid = (props: GridProps) => {
       >
         {rows.items.map(({ index: row, start: top }) => (
           <div
-            key={props.rowKey(row)}
+            key={slot(row, rows.items.length)}
             class="k-grid-row"
             role="row"
             aria-rowindex={row + 2}
@@ -245,13 +250,21 @@ export const Grid = (props: GridProps) => {
             }}
           >
             <div class="k-grid-pinned" role="presentation" style={{ width: `${pinnedWidth}px` }}>
-              {pinned.map((column, index) => cell(row, index, column, pinnedOffsets[index] ?? 0))}
+              {pinned.map((column, index) =>
+                cell(row, index, column, pinnedOffsets[index] ?? 0, column.id),
+              )}
             </div>
             {across.items.map(({ index, start }) => {
               const column = columns[index]
               return column === undefined
                 ? null
-                : cell(row, pinned.length + index, column, pinnedWidth + start)
+                : cell(
+                    row,
+                    pinned.length + index,
+                    column,
+                    pinnedWidth + start,
+                    String(slot(index, across.items.length)),
+                  )
             })}
           </div>
         ))}

@@ -119,7 +119,6 @@ export const Compare = ({ runs, keys, values, params, revision }: PaneProps) => 
           pinned={[labelColumn]}
           columns={columns}
           rowCount={rows.length}
-          rowKey={(row) => rows[row]?.id ?? String(row)}
           head={({ id }) => {
             const run = byId.get(id)
             return run === undefined ? (
@@ -156,11 +155,7 @@ export const Compare = ({ runs, keys, values, params, revision }: PaneProps) => 
             const isSame =
               first !== undefined && run !== first && value === cellOf(cache, first, about)
             const text = textOf(about, value)
-            return (
-              <span class={isSame ? "same" : ""} title={text}>
-                {text}
-              </span>
-            )
+            return isSame ? <span class="same">{text}</span> : text
           }}
           onView={onView}
         />

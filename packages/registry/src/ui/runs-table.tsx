@@ -172,7 +172,7 @@ export const RunsTable = (props: {
         </>
       )
     }
-    return <span title={text}>{text}</span>
+    return text
   }
   const onView = useCallback((next: GridView) => setView(next), [])
   return (
@@ -181,7 +181,6 @@ export const RunsTable = (props: {
       pinned={pinned}
       columns={columns}
       rowCount={runs.length}
-      rowKey={(row) => runs[row]?.runId ?? String(row)}
       head={head}
       cell={cell}
       sortOf={({ id }) =>
