@@ -19,6 +19,7 @@ import * as FileStore from "./internal/transfer/file-store.ts"
 import type { Source } from "./internal/transfer/records.ts"
 import * as Server from "./internal/transfer/server.ts"
 import { target } from "./internal/transfer/target.ts"
+import * as Wandb from "./internal/transfer/wandb.ts"
 import { invalid, RegistryError } from "./RegistryError.ts"
 
 export type { Count, Failure, Progress, Report } from "./internal/transfer/copy.ts"
@@ -29,6 +30,12 @@ export type From =
   | { readonly server: RemoteOptions }
   /** The directory of an MLflow file store, mostly called `mlruns`. */
   | { readonly fileStore: string }
+  /**
+   * The directory in which W&B's client keeps runs, mostly called `wandb`: `run-*` and
+   * `offline-run-*` with their `.wandb` files. Projects become experiments; configuration becomes
+   * parameters, numbers of the history and summary metrics, texts of the summary tags.
+   */
+  | { readonly wandb: string }
 
 /** What to move, and how. */
 export interface TransferOptions {
@@ -53,7 +60,7 @@ const sourceOf = (from: From): Effect.Effect<Source, RegistryError> => {
     const host = URL.parse(from.server.url)?.host ?? "server"
     return Effect.map(Rest.make(from.server), (rest) => Server.source(rest, `server ${host}`))
   }
-  return FileStore.source(from.fileStore)
+  return "fileStore" in from ? FileStore.source(from.fileStore) : Wandb.source(from.wandb)
 }
 
 const count = () => ({ found: 0, copied: 0, skipped: 0 })
@@ -129,9 +136,7 @@ export const copy = Effect.fnUntraced(function* (
     if (options.models ?? true) {
       for (const model of yield* source.models) yield* copyModel(work, model, copies)
     }
-    tally.digest = Digest.ofJson(
-      [...work.digests.values()].toSorted(),
-    )
+    tally.digest = Digest.ofJson([...work.digests.values()].toSorted())
     const report: Report = tally
     return report
   })

@@ -43,15 +43,14 @@ export const rootOf = (directory: string): Effect.Effect<string, RegistryError> 
       ),
   })
 
-const kindOf = async (path: string): Promise<"file" | "directory" | "none"> => {
+const kindOf = async (path: string): Promise<"file" | "directory" | "other" | "none"> => {
   const stat = await lstat(path).catch(() => undefined)
   if (stat === undefined) return "none"
   if (stat.isFile()) return "file"
-  if (stat.isDirectory()) return "directory"
-  throw invalid("path", `${path} is neither a file nor a directory: links are not followed`)
+  return stat.isDirectory() ? "directory" : "other"
 }
 
-/** Names in a directory, sorted; none when it is not there. */
+/** Names in a directory, sorted, links left out; none when it is not there. */
 export const names = async (
   directory: string,
   kind: "file" | "directory",
@@ -64,9 +63,16 @@ export const names = async (
   return found
 }
 
-/** Paths of all files below a directory, with `/` between names. */
+/** Paths of all files below a directory, with `/` between names; a link is refused. */
 export const walk = async (directory: string, depth = 0): Promise<ReadonlyArray<string>> => {
   if (depth > deepest) throw invalid("path", `${directory} lies more than ${deepest} deep`)
+  for (const name of (await kindOf(directory)) === "directory" ? await readdir(directory) : []) {
+    if ((await kindOf(join(directory, name))) !== "other") continue
+    throw invalid(
+      "path",
+      `${join(directory, name)} is neither a file nor a directory: links are not followed`,
+    )
+  }
   const found: Array<string> = [...(await names(directory, "file"))]
   for (const name of await names(directory, "directory")) {
     for (const path of await walk(join(directory, name), depth + 1)) found.push(`${name}/${path}`)
@@ -88,7 +94,12 @@ export const text = async (path: string): Promise<string | undefined> => {
 export const yaml = async (path: string): Promise<unknown> => {
   const found = await text(path)
   // Aliases may multiply a small file into a very long one.
-  return found === undefined ? undefined : parse(found, { maxAliasCount: 100 })
+  try {
+    return found === undefined ? undefined : parse(found, { maxAliasCount: 100 })
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw invalid("path", `${path} cannot be read as YAML: ${why.slice(0, 500)}`)
+  }
 }
 
 /** All files below a directory as a record of their texts: how params and tags are kept. */
