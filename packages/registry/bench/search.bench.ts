@@ -84,7 +84,9 @@ const compare = async (
       for (const [index, [side, experiment]] of sides.entries()) {
         const first = await find(side, experiment, search)
         answers[index] = idsOf(JSON.parse(first.text) as Answer).join(" ")
-        times[index]?.push(...(await load(1, forMs, () => find(side, experiment, search))))
+        times[index]?.push(
+          ...(await load(side, 1, forMs, () => find(side, experiment, search))).times,
+        )
       }
     }
     if (answers.some((ids) => ids !== answers[0])) {
@@ -122,9 +124,12 @@ const deep = async ([side, experiment]: readonly [Side, string], store: string) 
     }
     const times: readonly [Array<number>, Array<number>] = [[], []]
     for (let round = 0; round < 3; round++) {
-      times[0].push(...(await load(1, forMs / 2, () => find(side, experiment, search, size))))
+      times[0].push(
+        ...(await load(side, 1, forMs / 2, () => find(side, experiment, search, size))).times,
+      )
       times[1].push(
-        ...(await load(1, forMs / 2, () => find(side, experiment, search, size, token))),
+        ...(await load(side, 1, forMs / 2, () => find(side, experiment, search, size, token)))
+          .times,
       )
     }
     const [first, late] = [quantile(times[0], 0.5), quantile(times[1], 0.5)]

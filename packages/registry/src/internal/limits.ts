@@ -35,7 +35,8 @@ export const path = (field: string, value: string): Effect.Effect<void, Registry
 const good = new Set<string>()
 const remembered = 50_000
 
-const isKey = (key: string): boolean => {
+/** Whether a key of a metric, param or tag is MLflow's. */
+export const isKey = (key: string): boolean => {
   if (good.has(key)) return true
   if (!keyPattern.test(key) || isAmbiguous(key)) return false
   if (good.size >= remembered) good.clear()

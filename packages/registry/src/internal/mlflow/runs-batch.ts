@@ -1,6 +1,7 @@
 import type { RunTracker } from "@ashlar/core"
 import * as Schema from "effect/Schema"
 import { invalid, type RegistryError } from "../../RegistryError.ts"
+import * as Limits from "../limits.ts"
 import type { Call } from "./endpoint.ts"
 import * as Request from "./request.ts"
 import * as Validate from "./validate.ts"
@@ -65,9 +66,11 @@ export const wrongMetric = (
     )
   }
   const at = path === "" ? "" : `${path}.`
-  const wrong =
-    Validate.key(key, `${at}name`) ?? Validate.length("Metric name", Validate.limits.key, key)
-  if (wrong !== undefined) return wrong
+  if (!Limits.isKey(key)) {
+    const wrong =
+      Validate.key(key, `${at}name`) ?? Validate.length("Metric name", Validate.limits.key, key)
+    if (wrong !== undefined) return wrong
+  }
   if (Number(timestamp) < 0) {
     return invalid(
       `${at}timestamp`,

@@ -71,7 +71,7 @@ const cellsOf = (first: number | string, rollup: Rollup): ReadonlyArray<number |
   ...rollupColumns.map(([column]) => rollup[column]),
 ]
 
-interface Change {
+interface Addition {
   readonly key: string
   readonly known: SeriesRow | undefined
   readonly points: Points
@@ -106,13 +106,19 @@ export const make = (store: Store): WriteMetrics => {
     3,
   )
 
-  const update = db.prepare<Tables, [string], never>(
-    (_, [rows]) => sql<never>`
-      update registry_series set ${sql.join(
-        rollupColumns.map(([column], index) => sql`${sql.ref(column)} = ${cells[index]}`),
-      )}, dirty = 1
-      from ${Lists.from(rows, dialect)} where registry_series.id = ${Lists.cell(0, "bigint")}`,
-    1,
+  const changes = (rows: string) => sql<never>`
+    update registry_series set ${sql.join(
+      rollupColumns.map(([column], index) => sql`${sql.ref(column)} = ${cells[index]}`),
+    )}, dirty = 1
+    from ${Lists.from(rows, dialect)} where registry_series.id = ${Lists.cell(0, "bigint")}`
+  const update = db.prepare<Tables, [string], never>((_, [rows]) => changes(rows), 1)
+  // PostgreSQL takes both in one statement, which saves a way to the server and back.
+  const updateAndInsert = db.prepare<Tables, [string, string, number, Uint8Array], never>(
+    (_, [rows, run, points, data]) => sql<never>`
+      with changed as (${changes(rows)} returning 1)
+      insert into registry_segment (run, points, data)
+      values (cast(${run} as text), cast(${points} as bigint), cast(${data} as bytea))`,
+    4,
   )
 
   const insertSegment = db.prepare<Tables, [string, number, Uint8Array], never>(
@@ -137,17 +143,17 @@ export const make = (store: Store): WriteMetrics => {
       dialect,
     )
     const known = new Map((yield* seriesOf(run.id, keys)).map((row) => [row.key, row]))
-    const changes: Array<Change> = []
+    const additions: Array<Addition> = []
     for (const [key, given] of groups) {
       const row = known.get(key)
       const points = row === undefined ? given : yield* fresh(run.id, row, given)
-      if (points.steps.length > 0) changes.push({ key, known: row, points })
+      if (points.steps.length > 0) additions.push({ key, known: row, points })
     }
-    if (changes.length === 0) return
+    if (additions.length === 0) return
     const ids = new Map<string, number>()
     const added: Array<ReadonlyArray<number | string | null>> = []
     const changed: Array<ReadonlyArray<number | string | null>> = []
-    for (const { key, known: row, points } of changes) {
+    for (const { key, known: row, points } of additions) {
       const rollup = add(row, points)
       if (row === undefined) added.push(cellsOf(key, rollup))
       else {
@@ -155,17 +161,21 @@ export const make = (store: Store): WriteMetrics => {
         changed.push(cellsOf(row.id, rollup))
       }
     }
-    if (changed.length > 0) yield* update(Lists.rows(changed, dialect))
+    const together = dialect === "postgres" && changed.length > 0
+    if (changed.length > 0 && !together) yield* update(Lists.rows(changed, dialect))
     if (added.length > 0) {
       const rows = yield* insert(run.id, run.experiment, Lists.rows(added, dialect))
       for (const { id, key } of rows) ids.set(key, id)
     }
-    const parts = changes
+    const parts = additions
       .map(({ key, points }) => ({ id: ids.get(key) ?? 0, points }))
       .sort((a, b) => a.id - b.id)
     const points = concat(parts.map((part) => part.points))
     const series = parts.flatMap((part) => Array.from(part.points.steps, () => part.id))
-    yield* insertSegment(run.id, series.length, Segment.encode(series, points))
+    const data = Segment.encode(series, points)
+    yield* together
+      ? updateAndInsert(Lists.rows(changed, dialect), run.id, series.length, data)
+      : insertSegment(run.id, series.length, data)
     yield* pack(run.id, series.length)
   })
 }
