@@ -164,12 +164,14 @@ describe("a file store", () => {
     expect((await copy(join(folder, `${name}-link`))).runs.skipped).toBe(2)
   })
 
-  it.each([
+  it.each<
+    readonly [string, Partial<Transfer.TransferOptions> & { readonly directory?: string }, string]
+  >([
     ["a directory that is not there", { directory: "/no/such" }, "directory"],
     ["an unknown experiment", { experiments: ["other"] }, "experiments"],
     ["too many at a time", { concurrency: 100 }, "concurrency"],
     ["a URL that is none", { to: { url: "ftp://x" } }, "url"],
-  ])("is refused for %s", async (_, { directory, ...more }: { directory?: string }, field) => {
+  ])("is refused for %s", async (_, { directory, ...more }, field) => {
     const error = await refused(directory ?? store().root, more)
     expect(error).toMatchObject({ reason: "InvalidInput", field })
   })
