@@ -2,7 +2,9 @@ import type { Database } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import type { DatasetSummary } from "../Experiments.ts"
 import type { RegistryError } from "../RegistryError.ts"
+import type { Tables } from "./migrations.ts"
 import * as Validate from "./mlflow/validate.ts"
+import * as Lists from "./series/lists.ts"
 import type { Store } from "./store.ts"
 
 /** A dataset that a run read. */
@@ -37,8 +39,6 @@ export interface RunInputs {
 
 const contextTag = "mlflow.data.context"
 const maxSummaries = 1000
-/** Most runs of one statement; SQLite takes 32766 parameters. */
-const chunk = 500
 
 type Failed = Database.DatabaseError | RegistryError
 
@@ -60,17 +60,26 @@ export interface Inputs {
   ) => Effect.Effect<ReadonlyArray<DatasetSummary>, Failed>
 }
 
-const none: RunLinks = { datasets: [], modelInputs: [], modelOutputs: [] }
-
-/** The links of runs without any, as every run has some. */
-export const linksOf = (links: ReadonlyMap<string, RunLinks>, runId: string): RunLinks =>
-  links.get(runId) ?? none
+/** A dataset of a run; what `registry_dataset` has is NULL for those of the port `RunTracker`. */
+interface Linked {
+  readonly run: string
+  readonly name: string
+  readonly digest: string
+  readonly uri: string
+  readonly context: string
+  readonly source_type: string | null
+  readonly source: string | null
+  readonly schema: string | null
+  readonly profile: string | null
+}
 
 /** Links of a store's runs. */
 export const make = ({ db, build }: Store): Inputs => {
-  const readDatasets = (runIds: ReadonlyArray<string>) =>
-    db.all(
-      build
+  const { dialect } = db
+  // Every search of runs asks these.
+  const readDatasets = db.prepare<Tables, [string], Linked>(
+    (tables, [runs]) =>
+      tables
         .selectFrom("registry_input as i")
         .innerJoin("registry_run as r", "r.id", "i.run")
         .leftJoin("registry_dataset as d", (join) =>
@@ -79,48 +88,41 @@ export const make = ({ db, build }: Store): Inputs => {
             .onRef("d.name", "=", "i.name")
             .onRef("d.digest", "=", "i.digest"),
         )
-        .select([
-          "i.run",
-          "i.name",
-          "i.digest",
-          "i.uri",
-          "i.context",
-          "d.source_type",
-          "d.source",
-          "d.schema",
-          "d.profile",
-        ])
-        .where("i.run", "in", [...runIds])
+        .select(["i.run", "i.name", "i.digest", "i.uri", "i.context"])
+        .select(["d.source_type", "d.source", "d.schema", "d.profile"])
+        .where(Lists.among("i.run", runs, "text", dialect))
         .orderBy("i.name")
         .orderBy("i.digest")
         .orderBy("i.context"),
-    )
+    1,
+  )
+  const readModels = db.prepare<Tables, [string], Tables["registry_run_model"]>(
+    (tables, [runs]) =>
+      tables
+        .selectFrom("registry_run_model")
+        .selectAll()
+        .where(Lists.among("run", runs, "text", dialect))
+        .orderBy("model"),
+    1,
+  )
+  const readTags = db.prepare<Tables, [string], Tables["registry_input_tag"]>(
+    (tables, [runs]) =>
+      tables
+        .selectFrom("registry_input_tag")
+        .selectAll()
+        .where(Lists.among("run", runs, "text", dialect))
+        .orderBy("key"),
+    1,
+  )
 
-  const read = Effect.fnUntraced(function* (
-    runIds: ReadonlyArray<string>,
-    found: Map<string, RunLinks>,
-  ) {
-    const datasets = Map.groupBy(yield* readDatasets(runIds), ({ run }) => run)
-    const models = Map.groupBy(
-      yield* db.all(
-        build
-          .selectFrom("registry_run_model")
-          .selectAll()
-          .where("run", "in", [...runIds])
-          .orderBy("model"),
-      ),
-      ({ run }) => run,
-    )
+  const links: Inputs["links"] = Effect.fnUntraced(function* (runIds) {
+    const found = new Map<string, RunLinks>()
+    if (runIds.length === 0) return found
+    const list = Lists.texts(runIds, dialect)
+    const datasets = Map.groupBy(yield* readDatasets(list), ({ run }) => run)
+    const models = Map.groupBy(yield* readModels(list), ({ run }) => run)
     const tags = Map.groupBy(
-      datasets.size === 0
-        ? []
-        : yield* db.all(
-            build
-              .selectFrom("registry_input_tag")
-              .selectAll()
-              .where("run", "in", [...datasets.keys()])
-              .orderBy("key"),
-          ),
+      datasets.size === 0 ? [] : yield* readTags(Lists.texts([...datasets.keys()], dialect)),
       ({ run }) => run,
     )
     for (const run of new Set([...datasets.keys(), ...models.keys()])) {
@@ -148,6 +150,7 @@ export const make = ({ db, build }: Store): Inputs => {
         ),
       })
     }
+    return found
   })
 
   /** In the order of their names, so that two writers do not wait for each other. */
@@ -218,13 +221,7 @@ export const make = ({ db, build }: Store): Inputs => {
   })
 
   return {
-    links: Effect.fnUntraced(function* (runIds) {
-      const found = new Map<string, RunLinks>()
-      for (let from = 0; from < runIds.length; from += chunk) {
-        yield* read(runIds.slice(from, from + chunk), found)
-      }
-      return found
-    }),
+    links,
     logInputs,
     logOutputs: (runId, models) => {
       const steps = new Map(models.map(({ modelId, step }) => [modelId, step]))
