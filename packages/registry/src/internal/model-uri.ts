@@ -141,7 +141,9 @@ export const wrongLocal = (
   root: string | undefined,
 ): RegistryError | undefined => {
   const path = localPath(source)
-  if (root !== undefined && isLocal(root)) {
+  // A relative path would mean the server's own directory.
+  const isAbsolute = unquoted(split(source).path).startsWith("/")
+  if (isAbsolute && root !== undefined && isLocal(root)) {
     const allowed = localPath(root)
     if (path === allowed || path.startsWith(`${allowed.replace(/\/$/, "")}/`)) return undefined
   }

@@ -28,8 +28,7 @@ export const tagLogged = Effect.fnUntraced(function* (
       .where("key", "=", key),
   )
   const before = known === undefined ? [] : parsed(known.value)
-  // MLflow's clients write the same entry after it, unless it is there: with the version as text.
-  const value = JSON.stringify([...before, { name, version: String(version) }])
+  const value = JSON.stringify([...before, { name, version }])
   yield* db.run(
     build
       .insertInto("registry_logged_model_tag")
