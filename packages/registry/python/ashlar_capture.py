@@ -119,6 +119,7 @@ _QUIET = ["--no-pager"] + [
         "gc.auto=0",
         "maintenance.auto=false",
         "protocol.ext.allow=never",
+        "submodule.recurse=false",
     )
     for part in ("-c", setting)
 ]

@@ -9,6 +9,8 @@ import * as ManagedRuntime from "effect/ManagedRuntime"
 import { spawn } from "node:child_process"
 import {
   appendFileSync,
+  existsSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   readdirSync,
@@ -21,6 +23,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
+import { crc32 } from "node:zlib"
 import { afterAll, beforeAll, expect, it } from "vitest"
 import { byChance, type Fault, type Proxy, startProxy } from "./fixtures/client/proxy.ts"
 
@@ -249,10 +252,42 @@ it("belongs to one process, and says how full it may be", async () => {
       const error = yield* Effect.flip(
         Effect.forever(tracking.log(runId, { tags: { note: "x".repeat(300) } })),
       )
-      expect(error.message).toContain("maxJournalBytes".slice(0, 3))
+      expect(error.message).toContain("raise maxBytes")
       expect(error.reason).toBe("Unavailable")
     }),
   )
+})
+
+it("takes over from a process that was killed, also one with its own number", async () => {
+  fault = () => "none"
+  const gone = spawn(process.execPath, ["-e", ""])
+  await new Promise((resolve) => gone.on("close", resolve))
+  for (const owner of [`${gone.pid} 123`, `${process.pid} 1`, `${process.pid}`, "", "1 0"]) {
+    const directory = join(folder, "taken")
+    rmSync(directory, { recursive: true, force: true })
+    mkdirSync(directory)
+    writeFileSync(join(directory, "lock"), owner)
+    await use(through("taken"), (tracking) => tracking.flush)
+    expect(existsSync(join(directory, "lock"))).toBe(false)
+  }
+})
+
+it("keeps a record of another version aside and delivers the rest", async () => {
+  fault = () => "cut"
+  const directory = join(folder, "version")
+  await use(through("version", 1), (tracking) =>
+    Effect.asVoid(tracking.startRun({ experiment: "version", key: "one" })),
+  )
+  const json = '{"op":"of another version"}'
+  appendFileSync(
+    join(directory, "journal"),
+    `${crc32(json).toString(16).padStart(8, "0")} ${json}\n`,
+  )
+  fault = () => "none"
+  const error = await use(through("version"), (tracking) => Effect.flip(tracking.flush))
+  expect(error.message).toContain("this version cannot read")
+  expect(readFileSync(join(directory, "refused"), "utf8")).toContain("of another version")
+  expect(await runsOf("version")).toHaveLength(1)
 })
 
 it("starts a new file when everything was delivered, and still loses nothing", async () => {

@@ -36,6 +36,7 @@ const quiet = [
     "gc.auto=0",
     "maintenance.auto=false",
     "protocol.ext.allow=never",
+    "submodule.recurse=false",
   ].flatMap((setting) => ["-c", setting]),
 ]
 

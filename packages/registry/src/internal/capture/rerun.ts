@@ -50,7 +50,8 @@ export const install = async (directory: string, options: RerunOptions): Promise
   if (!existsSync(join(directory, "package-lock.json"))) {
     throw invalid("install", "there is no package-lock.json to install from")
   }
-  const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+  // The tree's own `.npmrc` could name another program as git.
+  const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--git=git"]
   const code = await start("npm", args, directory, process.env, options)
   if (code !== 0) {
     throw new RegistryError({ reason: "Unavailable", message: `npm ci failed with code ${code}` })

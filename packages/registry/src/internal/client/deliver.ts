@@ -80,6 +80,21 @@ export const make = ({
       },
     })
 
+  /** Whole by its checksum, so another version of this program wrote it. */
+  const unreadable = ({ key, record }: Entry): Effect.Effect<void, RegistryError> => {
+    const message =
+      "this version cannot read the record: deliver the journal with the one that wrote it"
+    const error = new RegistryError({ reason: "InvalidInput", field: "journal", message })
+    const line = `${JSON.stringify({ code: error.code, message, operation: record })}\n`
+    return Effect.andThen(
+      io(() => appendFile(join(directory, "refused"), line, { flush: true })),
+      Effect.sync(() => {
+        refused(error)
+        done.add(key)
+      }),
+    )
+  }
+
   const start = (waiting: Waiting, operation: Extract<Operation, { op: "start" }>) =>
     settle(
       [waiting],
@@ -152,12 +167,13 @@ export const make = ({
     for (;;) {
       const entries = yield* io(() => journal.next(chunk))
       if (entries.length === 0) return
-      const waiting = entries.flatMap((entry): ReadonlyArray<Waiting> => {
+      const waiting: Array<Waiting> = []
+      for (const entry of entries) {
+        if (done.has(entry.key)) continue
         const operation = decode(entry.record)
-        return done.has(entry.key) || operation._tag === "None"
-          ? []
-          : [{ entry, operation: operation.value }]
-      })
+        if (operation._tag === "Some") waiting.push({ entry, operation: operation.value })
+        else yield* unreadable(entry)
+      }
       // A run may be the parent of another.
       for (const one of waiting) {
         if (one.operation.op === "start") yield* start(one, one.operation)

@@ -4,7 +4,14 @@
  * acknowledged and is dropped; any other damage is an error.
  */
 import { Id } from "@ashlar/core"
-import { mkdirSync, readFileSync, writeFileSync, unlinkSync } from "node:fs"
+import {
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs"
 import { type FileHandle, mkdir, open, rename } from "node:fs/promises"
 import { join } from "node:path"
 import { crc32 } from "node:zlib"
@@ -52,46 +59,68 @@ export interface JournalFile {
   readonly close: () => Promise<void>
 }
 
-const alive = (pid: number): boolean => {
+/** When a process started, so that another with its number is not taken for it. Linux says. */
+const startOf = (pid: number): string => {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+    return fields.slice(fields.lastIndexOf(")") + 2).split(" ")[19] ?? ""
+  } catch {
+    return ""
+  }
+}
+
+const isAlive = (pid: number, start: string): boolean => {
   try {
     process.kill(pid, 0)
-    return true
   } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "EPERM"
+    if (!(error instanceof Error && "code" in error && error.code === "EPERM")) return false
+  }
+  return start === startOf(pid)
+}
+
+/** Directories that this process has open. */
+const own = new Set<string>()
+
+const ownerIn = (file: string): { readonly pid: number; readonly start: string } => {
+  try {
+    const [pid = "", start = ""] = readFileSync(file, "utf8").split(" ")
+    return { pid: Number.parseInt(pid, 10), start }
+  } catch {
+    return { pid: 0, start: "" }
   }
 }
 
 /** Makes this process the only one that writes; returns what gives that up. */
 const lock = (directory: string): (() => void) => {
   const file = join(directory, "lock")
+  const name = realpathSync(directory)
   for (let attempt = 0; ; attempt++) {
     try {
-      writeFileSync(file, String(process.pid), { flag: "wx" })
-      return () => unlinkSync(file)
+      writeFileSync(file, `${process.pid} ${startOf(process.pid)}`, { flag: "wx" })
+      own.add(name)
+      return () => {
+        own.delete(name)
+        unlinkSync(file)
+      }
     } catch (cause) {
-      const owner = Number.parseInt(
-        (() => {
-          try {
-            return readFileSync(file, "utf8")
-          } catch {
-            return ""
-          }
-        })(),
-        10,
-      )
-      if (attempt > 3 || (owner > 0 && alive(owner))) {
+      const { pid, start } = ownerIn(file)
+      // In a container a restarted program often has the number of the one that was killed.
+      const held = pid === process.pid ? own.has(name) : pid > 0 && isAlive(pid, start)
+      if (attempt > 3 || held) {
         throw new RegistryError({
           reason: "Conflict",
           field: "journal",
-          message: `the journal ${directory} is in use by process ${owner}: give each process its own directory`,
+          message: `the journal ${directory} is in use by process ${pid}: give each process its own directory`,
           cause,
         })
       }
-      // Its owner was killed.
+      // Its owner was killed. Moved, not removed: of two that see this one moves it.
+      const aside = `${file}.${process.pid}`
       try {
-        unlinkSync(file)
+        renameSync(file, aside)
+        unlinkSync(aside)
       } catch {
-        // Somebody else took it away.
+        // The other one did.
       }
     }
   }
@@ -265,7 +294,7 @@ export const openJournal = async (directory: string, maxBytes: number): Promise<
         if (size - done + text.length > maxBytes) {
           return Promise.reject(
             failed(
-              `the journal ${directory} holds ${size - done} bytes that could not be delivered, and may hold ${maxBytes}: bring the server back, or raise maxJournalBytes`,
+              `the journal ${directory} holds ${size - done} bytes that could not be delivered, and may hold ${maxBytes}: bring the server back, or raise maxBytes`,
             ),
           )
         }
