@@ -1,7 +1,7 @@
 import { type Database, Page, Timestamp } from "@ashlar/core"
 import * as Effect from "effect/Effect"
 import { type RawBuilder, sql } from "kysely"
-import { invalid, notFound, RegistryError } from "../../RegistryError.ts"
+import { invalid, RegistryError } from "../../RegistryError.ts"
 import type { FileRow } from "../migrations/0008-files.ts"
 import type { Store } from "../store.ts"
 import type { Stored } from "./contents.ts"
@@ -89,7 +89,10 @@ export const make = ({ db, build }: Pick<Store, "db" | "build">): Tree => {
           .limit(1),
       )
       return inside === undefined
-        ? yield* notFound(`No such artifact: '${path.slice(0, 300)}': it`)
+        ? yield* new RegistryError({
+            reason: "NotFound",
+            message: `No such artifact: '${path.slice(0, 300)}'`,
+          })
         : yield* invalid(
             "path",
             `Artifact path refers to a directory, not a file: '${path.slice(0, 300)}'`,

@@ -6,7 +6,7 @@ import type { FastifyInstance } from "fastify"
 import { Artifacts } from "../../Artifacts.ts"
 import { LoggedModels } from "../../LoggedModels.ts"
 import { Models } from "../../Models.ts"
-import { invalid, notFound } from "../../RegistryError.ts"
+import { invalid, notFound, RegistryError } from "../../RegistryError.ts"
 import { Runs } from "../../Runs.ts"
 import * as Path from "../artifacts/path.ts"
 import { type OriginOf, readUrl, signedUrl } from "./artifact-routes.ts"
@@ -109,7 +109,10 @@ export const register = (
         // As it was registered, whatever became of the run's files.
         const file = found.files.find((one) => one.path === at)
         if (file === undefined)
-          return yield* notFound(`No such artifact: '${at.slice(0, 300)}': it`)
+          return yield* new RegistryError({
+            reason: "NotFound",
+            message: `No such artifact: '${at.slice(0, 300)}'`,
+          })
         return answerFile(yield* Artifacts, { ...file, created: found.created }, request)
       }),
   })

@@ -81,12 +81,6 @@ export const tracking: ReadonlyArray<Allowed> = [
     reason: "A run without a start begins now, not in 1970.",
   },
   {
-    cases: "runs/create empty",
-    aspects: ["body"],
-    when: startedAtZero,
-    reason: "A run without a start begins now, not in 1970.",
-  },
-  {
     cases: /^(runs\/create with number as experiment|transport\/tag with id as number)$/,
     aspects: all,
     reason: "Some clients send ids of experiments as numbers; ours takes them.",

@@ -1,4 +1,5 @@
 import { models } from "./allowed-models.ts"
+import { artifacts } from "./allowed-artifacts.ts"
 import { tracking } from "./allowed-tracking.ts"
 import { webhooks } from "./allowed-webhooks.ts"
 import type { Aspect, Normal } from "./normalize.ts"
@@ -23,6 +24,7 @@ export const allowlist: ReadonlyArray<Allowed> = [
   ...models,
   ...tracking,
   ...webhooks,
+  ...artifacts,
   {
     cases: /^/,
     aspects: ["status", "code", "message", "body"],

@@ -34,7 +34,7 @@ const withoutIds = (text: string, key: string, variables: Variables): string => 
     else if (/^(exp|experiment)/.test(name)) {
       const id = escaped(value)
       result = result
-        .replace(new RegExp(`(mlflow-artifacts:/|artifacts/)${id}(?=/|$)`, "g"), `$1${shown}`)
+        .replace(new RegExp(`(mlflow-artifacts:/|artifacts/|')${id}(?=/|$)`, "g"), `$1${shown}`)
         .replace(
           new RegExp(`(experiment[ _]?(?:with )?(?:ids?)?\\W{1,5})${id}(?!\\w)`, "gi"),
           `$1${shown}`,
