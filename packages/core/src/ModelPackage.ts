@@ -218,9 +218,11 @@ const foreign = Effect.fnUntraced(function* (
   const names = Object.keys(model.flavors)
   const flavor = names.find((name) => name !== "python_function") ?? "python_function"
   const settings = model.flavors[flavor] ?? {}
-  const entry = ["data", "model_path", "model_data"]
-    .map((key) => settings[key])
-    .find((value): value is string => typeof value === "string" && value !== "")
+  const entry = [
+    ...["data", "model_path", "model_data", "pickled_model"].map((key) => settings[key]),
+    // Flavors that name their file otherwise tell pyfunc.
+    model.flavors["python_function"]?.["model_path"],
+  ].find((value): value is string => typeof value === "string" && value !== "")
   if (entry === undefined) {
     const message = `MLmodel in '${directory}' does not say which file flavor '${flavor}' loads`
     return yield* failure("InvalidInput", message, { field: `flavors.${flavor}.data` })

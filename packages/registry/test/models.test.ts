@@ -244,11 +244,16 @@ describe.each(["sqlite", "postgres"] as const)("registered models on %s", (backe
         const version = yield* models.register({ name, directory: good.directory })
         expect(version).toMatchObject({ version: 1, format: "onnx", tags: {} })
         expect(version.manifest?.digest).toBe(good.manifest.digest)
+        const sklearn = yield* models.register({ name, directory: join(fixtures, "sklearn") })
+        expect(sklearn).toMatchObject({
+          format: "scikit-learn",
+          manifest: { flavor: "sklearn", entry: "model.pkl" },
+        })
         const weights = readFileSync(join(fixtures, "weights.safetensors"))
         const wrong = yield* packageOf("onnx", "model.onnx", weights)
         const refused = models.register({ name, directory: wrong.directory })
         expect(yield* refusal(refused)).toMatch(/InvalidInput: .*'onnx'.*safetensors/)
-        expect(yield* models.versions(name)).toHaveLength(1)
+        expect(yield* models.versions(name)).toHaveLength(2)
       }),
     ))
 

@@ -34,10 +34,14 @@ const recognised = Effect.fnUntraced(function* ({
   manifest,
 }: ModelPackage.ModelPackage) {
   const { flavor, entry } = manifest
-  const found = yield* Effect.match(ModelFormat.recognise(join(directory, entry)), {
-    onFailure: () => undefined,
-    onSuccess: ({ format }) => format,
-  })
+  const formatOf = (target: string) =>
+    Effect.match(ModelFormat.recognise(target), {
+      onFailure: () => undefined,
+      onSuccess: ({ format }) => format,
+    })
+  const found = yield* formatOf(join(directory, entry))
+  // A pickle is not read; its MLmodel says what is in it.
+  if (found === undefined && flavor === "sklearn") return yield* formatOf(directory)
   const declared = Object.hasOwn(formats, flavor) ? formats[flavor] : undefined
   if (found === undefined || declared === undefined || declared.includes(found)) return found
   return yield* invalid(
