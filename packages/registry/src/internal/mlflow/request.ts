@@ -158,10 +158,6 @@ export const recordOf = (
 ): Readonly<Record<string, string>> =>
   Object.fromEntries((pairs ?? []).map(({ key, value }) => [key, (value ?? "").slice(0, longest)]))
 
-/** Refuses what would change the answer and is not there. */
-export const unsupported = (field: string, what: string): RegistryError =>
-  invalid(field, `This server does not support ${what} yet: leave '${field}' out.`)
-
 /** The page token of a request, if it has one. */
 export const tokenOf = (input: { readonly page_token?: string }): { readonly token?: string } =>
   input.page_token === undefined || input.page_token === "" ? {} : { token: input.page_token }
