@@ -1,8 +1,8 @@
 import { type Database, Page } from "@ashlar/core"
 import * as Effect from "effect/Effect"
-import { sql, type SqlBool } from "kysely"
+import { type RawBuilder, sql, type SqlBool } from "kysely"
 import * as Filter from "../Filter.ts"
-import { RegistryError } from "../RegistryError.ts"
+import { invalid, RegistryError } from "../RegistryError.ts"
 import type { CountRuns, SearchRuns } from "../Runs.ts"
 import * as Limits from "./limits.ts"
 import type { RunRow } from "./migrations.ts"
@@ -27,6 +27,9 @@ export interface Paging {
     which: CountRuns,
   ) => Effect.Effect<number, Failure>
 }
+
+/** Most values of a condition; SQLite takes 32766 parameters. */
+const maxValues = 30_000
 
 /** A part of a search that is not understood, with where and why as the cause. */
 const refused =
@@ -79,6 +82,20 @@ export const make = ({ db, build }: Store, { views, rows: rowsOf }: Reading): Pa
     }
   })
 
+  /** How many values a condition has, which are not too many. */
+  const bounded = (condition: RawBuilder<SqlBool>): Effect.Effect<number, RegistryError> =>
+    Effect.suspend(() => {
+      const values = condition.compile(build).parameters.length
+      return values <= maxValues
+        ? Effect.succeed(values)
+        : Effect.fail(
+            invalid(
+              "filter",
+              `the filter has ${values} values: name at most ${maxValues} of them in its lists`,
+            ),
+          )
+    })
+
   /** One run more than the page has, to know whether there is another page. */
   const find = Effect.fnUntraced(function* (
     asked: Token.Asked,
@@ -89,9 +106,17 @@ export const make = ({ db, build }: Store, { views, rows: rowsOf }: Reading): Pa
   ): Effect.fn.Return<ReadonlyArray<Found>, Failure> {
     const experiments = Lists.texts(asked.experiments, db.dialect)
     const condition = sql<SqlBool>`${ofView(viewOf(asked.view))} and ${whereRuns(filter.expression, db.dialect)}`
+    const values = yield* bounded(condition)
     const few = yield* candidates(db, experiments, filter.expression)
     const walk = walkOf(orders)
-    if (walk === undefined || few !== undefined || asked.experiments.length > Walk.maxWalks) {
+    // Each walk has the whole condition.
+    const walks = asked.experiments.length
+    if (
+      walk === undefined ||
+      few !== undefined ||
+      walks > Walk.maxWalks ||
+      walks * values > maxValues
+    ) {
       return yield* sorted(
         db,
         { experiments, condition, candidates: few, limit: limit + 1, after },
@@ -158,6 +183,8 @@ export const make = ({ db, build }: Store, { views, rows: rowsOf }: Reading): Pa
       const { expression } = yield* parsed(filter)
       if (experimentIds.length === 0) return 0
       const experiments = Lists.texts(experimentIds, db.dialect)
+      const condition = whereRuns(expression, db.dialect)
+      yield* bounded(condition)
       const few = yield* candidates(db, experiments, expression)
       const chosen =
         few === undefined
@@ -166,7 +193,7 @@ export const make = ({ db, build }: Store, { views, rows: rowsOf }: Reading): Pa
       const counted = yield* db.first(
         sql<{ readonly count: number }>`select count(*) as count from registry_run
           where ${Lists.among("experiment", experiments, "text", db.dialect)} and ${chosen}
-            and ${ofView(view)} and ${whereRuns(expression, db.dialect)}`,
+            and ${ofView(view)} and ${condition}`,
       )
       return Number(counted?.count ?? 0)
     }),

@@ -9,7 +9,7 @@ import type { Clause, Expression } from "./types.ts"
 export type View = "active" | "deleted" | "all"
 
 /** Runs that may match are few: up to this many, they are looked at one by one. */
-const few = 2000
+const few = 5000
 
 type Rows = Effect.Effect<ReadonlyArray<string>, Database.DatabaseError>
 
@@ -70,36 +70,50 @@ const finders = (
 }
 
 /**
- * The runs among which all matches are, where one clause of a filter says that they are few. Both
- * databases would rather guess: a guess that is wrong reads a hundred thousand runs.
+ * The runs among which all matches are, where clauses of a filter say that they are few: what is in
+ * every such clause's own list. Both databases would rather guess, and a guess that is wrong reads a
+ * hundred thousand runs.
  */
 export const candidates = Effect.fnUntraced(function* (
   db: Database.Database["Service"],
   experiments: string,
   expression: Expression | undefined,
 ): Effect.fn.Return<ReadonlyArray<string> | undefined, Database.DatabaseError> {
-  let best: ReadonlyArray<string> | undefined
+  let all: ReadonlyArray<string> | undefined
   for (const clause of conjuncts(expression).slice(0, 8)) {
     const parts = finders(clause, experiments, db.dialect)
-    if (parts.length === 0) continue
-    const most = best?.length ?? few
-    const found = yield* limited(db, parts, most)
-    if (found.length < most) best = found
+    if (parts.length === 0 || (yield* areMany(db, parts))) continue
+    const found = new Set(yield* listed(db, parts))
+    all = all === undefined ? [...found] : all.filter((run) => found.has(run))
+    if (all.length === 0) return all
   }
-  return best
+  return all
 })
 
-const limited = (
+const united = (parts: ReadonlyArray<RawBuilder<{ readonly run: string }>>) =>
+  sql.join(
+    parts.map((part) => sql`select run from (${part} limit ${few}) as part`),
+    sql` union all `,
+  )
+
+/** Whether there are more runs than few, which is told by an index alone. */
+const areMany = (
   db: Database.Database["Service"],
   parts: ReadonlyArray<RawBuilder<{ readonly run: string }>>,
-  most: number,
-): Rows =>
+): Effect.Effect<boolean, Database.DatabaseError> =>
   Effect.map(
-    db.all(
-      sql<{ readonly run: string }>`select run from (${sql.join(
-        parts.map((part) => sql`select run from (${part} limit ${most}) as part`),
-        sql` union all `,
-      )}) as parts limit ${most}`,
+    db.first(
+      sql<{
+        readonly many: number
+      }>`select 1 as many from (${united(parts)}) as parts limit 1 offset ${few - 1}`,
     ),
-    (rows) => rows.map(({ run }) => run),
+    (row) => row !== undefined,
+  )
+
+const listed = (
+  db: Database.Database["Service"],
+  parts: ReadonlyArray<RawBuilder<{ readonly run: string }>>,
+): Rows =>
+  Effect.map(db.all(sql<{ readonly run: string }>`${united(parts)}`), (rows) =>
+    rows.map(({ run }) => run),
   )
