@@ -67,6 +67,10 @@ export const migration: Database.Migration = {
       .unique()
       .on("registry_version")
       .columns(["model", "key"]),
+    // Versions as they are listed: the last changed first, by MLflow's milliseconds.
+    sql`create index registry_version_changed on registry_version
+      ((updated / 1000) desc, model ${sql.raw(dialect === "sqlite" ? "" : 'collate "C"')}, version desc)
+      where deleted is null`,
   ],
 }
 
