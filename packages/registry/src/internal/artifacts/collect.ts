@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import { sql } from "kysely"
 import { invalid, type RegistryError } from "../../RegistryError.ts"
 import type { Store } from "../store.ts"
-import { prefix } from "./contents.ts"
+import { filesPrefix } from "./contents.ts"
 import { partsPrefix, type Uploads } from "./uploads.ts"
 
 type Failed = Database.DatabaseError | BlobStore.BlobStoreError | RegistryError
@@ -191,11 +191,11 @@ export const make = ({ db, blobs, build }: Store, uploads: Uploads) => {
     }
   })
 
-  /** Blobs below the registry's prefix that no row knows. */
-  const orphaned = Effect.fnUntraced(function* (cutoff: number, dryRun: boolean) {
+  /** Blobs where files or parts lie that no row knows. */
+  const orphaned = Effect.fnUntraced(function* (place: string, cutoff: number, dryRun: boolean) {
     const found = { orphans: 0, orphanBytes: 0 }
     for (let token: string | undefined; ;) {
-      const page = yield* blobs.list(prefix, token === undefined ? {} : { token })
+      const page = yield* blobs.list(place, token === undefined ? {} : { token })
       const old = page.items.filter(({ modified }) => modified < cutoff)
       const keys = old.filter(({ key }) => !key.startsWith(partsPrefix)).map(({ key }) => key)
       const ids = [
@@ -242,14 +242,17 @@ export const make = ({ db, blobs, build }: Store, uploads: Uploads) => {
     const count = yield* expired(now - uploadsOlderThan * micros, dryRun)
     const { removed, more } = yield* contentsOf(now - olderThan * micros, dryRun, limit)
     // A blob has no row from when it is written to when its file is: a moment, on any machine.
-    const orphans = yield* orphaned(now - Math.max(olderThan, hour) * micros, dryRun)
+    const before = now - Math.max(olderThan, hour) * micros
+    const files = yield* orphaned(filesPrefix, before, dryRun)
+    const parts = yield* orphaned(partsPrefix, before, dryRun)
     const collected: Collected = {
       dryRun,
       blobs: removed.length,
       bytes: removed.reduce((sum, { size }) => sum + Number(size), 0),
       digests: removed.map(({ digest }) => digest),
       uploads: count,
-      ...orphans,
+      orphans: files.orphans + parts.orphans,
+      orphanBytes: files.orphanBytes + parts.orphanBytes,
       more,
     }
     return collected

@@ -26,10 +26,13 @@ export interface Range {
 /** Where the registry's blobs are. Those from before version 0008 are where they were. */
 export const prefix = "registry/"
 
+/** Where contents are. */
+export const filesPrefix = `${prefix}files/`
+
 /** A key that no other content ever has. */
 export const freshKey = (): string => {
   const id = Id.make()
-  return `${prefix}files/${id.slice(-2)}/${id}`
+  return `${filesPrefix}${id.slice(-2)}/${id}`
 }
 
 /** Largest file of which a range is cut out of the whole, so that it too is checked. */
