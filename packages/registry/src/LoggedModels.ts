@@ -150,9 +150,12 @@ const make = Effect.gen(function* () {
   const create = Effect.fnUntraced(function* (model: CreateLoggedModel) {
     const wrong = model.name === undefined ? undefined : Validate.loggedModelName(model.name)
     if (wrong !== undefined) return yield* wrong
-    const experiment = yield* db.first(
-      build.selectFrom("registry_experiment").selectAll().where("id", "=", model.experimentId),
-    )
+    const query = build
+      .selectFrom("registry_experiment")
+      .selectAll()
+      .where("id", "=", model.experimentId)
+    // Whoever deletes the experiment now waits. SQLite has one writer at a time.
+    const experiment = yield* db.first(db.dialect === "postgres" ? query.forShare() : query)
     if (experiment === undefined) {
       return yield* missing(`No Experiment with id=${model.experimentId.slice(0, 300)} exists`)
     }

@@ -137,6 +137,20 @@ describe.each(["sqlite", "postgres"] as const)("MLflow's experiments on %s", (ba
     expect((await api.post("experiments/restore", { experiment_id: id })).status).toBe(404)
   })
 
+  it("deletes runs that begin while their experiment is deleted, or refuses them", async () => {
+    for (let round = 0; round < 10; round++) {
+      const id = await make(`race-${round}`)
+      const begun = Array.from({ length: 6 }, () => api.post("runs/create", { experiment_id: id }))
+      const answers = await Promise.all([
+        ...begun,
+        api.post("experiments/delete", { experiment_id: id }),
+      ])
+      expect(answers.every(({ status }) => status === 200 || status === 400)).toBe(true)
+      const active = await api.post("runs/search", { experiment_ids: [id] })
+      expect(active.body.runs).toBeUndefined()
+    }
+  })
+
   it("sets and deletes tags within MLflow's limits", async () => {
     const id = await make("tagged")
     const set = (key: string, value?: string) =>

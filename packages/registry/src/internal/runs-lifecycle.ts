@@ -53,9 +53,10 @@ export const make = ({ db, build }: Store, { row, view }: Reading, write: Write)
 
   /** The experiment that runs go to, which must not be deleted. */
   const open = Effect.fnUntraced(function* (column: "id" | "name", value: string) {
-    const found = yield* db.first(
-      build.selectFrom("registry_experiment").selectAll().where(column, "=", value),
-    )
+    const query = build.selectFrom("registry_experiment").selectAll().where(column, "=", value)
+    // Whoever deletes the experiment now waits, and then deletes what is added here too. SQLite has
+    // one writer at a time.
+    const found = yield* db.first(db.dialect === "postgres" ? query.forShare() : query)
     if (found === undefined) {
       return yield* new RegistryError({
         reason: "NotFound",
