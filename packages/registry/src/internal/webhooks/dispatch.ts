@@ -204,6 +204,7 @@ export const dispatch = Effect.fnUntraced(function* (store: Store, options: Disp
   const total = () => [...busy.values()].reduce((sum, count) => sum + count, 0)
   let swept = 0
   let isWoken = false
+  let isFailing = false
   const stop = onWake(store.db, () => {
     isWoken = true
   })
@@ -238,11 +239,20 @@ export const dispatch = Effect.fnUntraced(function* (store: Store, options: Disp
     }
   })
 
+  // A database that fails now is asked again after the next wait; that is told once.
+  const heard = Effect.matchEffect(round, {
+    onSuccess: () => Effect.sync(() => (isFailing = false)),
+    onFailure: (error) => {
+      if (isFailing) return Effect.void
+      isFailing = true
+      return Effect.logWarning(`webhooks are not delivered for now: ${error.message}`)
+    },
+  })
+
   const loop = Effect.gen(function* () {
     while (true) {
       isWoken = false
-      // A database that fails now is asked again after the next wait.
-      yield* Effect.uninterruptible(Effect.ignore(round))
+      yield* Effect.uninterruptible(heard)
       if (!isWoken) yield* sleepUntilWoken(store.db, options.pollMs)
     }
   })
