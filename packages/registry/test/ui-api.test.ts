@@ -457,6 +457,30 @@ describe.each(["sqlite", "postgres"] as const)("the pages' API on %s", (backend)
     await api.runtime.dispose()
   })
 
+  it("has so many streams at once and no more, until one ends", async () => {
+    await using api = await open()
+    const streams: Array<AbortController> = []
+    const live = async () => {
+      const controller = new AbortController()
+      const answer = await fetch(`${api.server.url}${root}/live`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ experiments: ["0"] }),
+        signal: controller.signal,
+      })
+      if (answer.ok) streams.push(controller)
+      return answer
+    }
+    const answers = await Promise.all(Array.from({ length: 70 }, live))
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(64)
+    const refused = answers.filter(({ status }) => status === 429)
+    expect(refused).toHaveLength(6)
+    expect(Number(refused[0]?.headers.get("retry-after"))).toBeGreaterThan(0)
+    streams.pop()?.abort()
+    await expect.poll(async () => (await live()).status).toBe(200)
+    for (const controller of streams) controller.abort()
+  })
+
   it("serves the pages with a strict policy, and their files forever", async () => {
     await using api = await open()
     const redirect = await fetch(`${api.server.url}/ui`, { redirect: "manual" })

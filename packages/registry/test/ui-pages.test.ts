@@ -249,6 +249,9 @@ describe.skipIf(chromiumPath === undefined)(`the pages in Chromium${missing}`, (
         end: expect.closeTo(49 * 0.6, 0),
       }),
     ])
+    expect(JSON.parse(params(shown).get("zoom") ?? "{}")).toEqual({
+      auc: [expect.closeTo(49 * 0.4, 0), expect.closeTo(49 * 0.6, 0)],
+    })
     await shown.getByRole("button", { name: "Show all" }).click()
     await shown.getByLabel("Group by").selectOption("param:kind")
     await shown.getByRole("img", { name: "auc: 6 lines" }).waitFor()

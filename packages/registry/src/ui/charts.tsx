@@ -11,7 +11,7 @@ import {
 import { useEffect, useMemo, useRef, useState } from "preact/hooks"
 import { columnOf, systemLast } from "./columns.ts"
 import type { Axis } from "./curves.ts"
-import { change } from "./location.ts"
+import { change, rangesOf, rangesText } from "./location.ts"
 import { type CurveRun, MetricChart } from "./metric-chart.tsx"
 import type { PaneProps } from "./pane.ts"
 import { useColumns } from "./values.ts"
@@ -52,6 +52,7 @@ export const Charts = (props: PaneProps) => {
   const group = params.get("group") ?? ""
   const showAll = params.has("all")
   const only = params.get("one") ?? ""
+  const zooms = rangesOf(params, "zoom")
   const [weight, setWeight] = useState(smoothing)
   useEffect(() => setWeight(smoothing), [smoothing])
   const runs = useMemo(
@@ -115,7 +116,7 @@ export const Charts = (props: PaneProps) => {
           label="Horizontal axis"
           value={axis}
           options={axes}
-          onChange={(x) => change({ x: x === "step" ? undefined : x })}
+          onChange={(x) => change({ x: x === "step" ? undefined : x, zoom: undefined })}
         />
         <label class="k-field">
           Smoothing
@@ -213,6 +214,10 @@ export const Charts = (props: PaneProps) => {
                       height={only === "" ? height : 400}
                       theme={props.theme}
                       revision={props.revision}
+                      range={zooms[metric]}
+                      onRange={(range) =>
+                        change({ zoom: rangesText({ ...zooms, [metric]: range }) })
+                      }
                     />
                   </section>
                 ))}

@@ -59,6 +59,34 @@ export const usePlace = (): Place => {
   return place
 }
 
+/** Ranges by name in a parameter; what is none is left out. */
+export const rangesOf = (
+  params: URLSearchParams,
+  key: string,
+): Readonly<Record<string, readonly [low: number, high: number]>> => {
+  try {
+    const value: unknown = JSON.parse(params.get(key) ?? "{}")
+    if (typeof value !== "object" || value === null) return {}
+    return Object.fromEntries(
+      Object.entries(value).flatMap(([id, range]: [string, unknown]) =>
+        Array.isArray(range) && Number.isFinite(range[0]) && Number.isFinite(range[1])
+          ? [[id, [Number(range[0]), Number(range[1])] as const]]
+          : [],
+      ),
+    )
+  } catch {
+    return {}
+  }
+}
+
+/** Ranges as a parameter. */
+export const rangesText = (
+  ranges: Readonly<Record<string, readonly [low: number, high: number] | undefined>>,
+): string | undefined => {
+  const there = Object.entries(ranges).filter(([, range]) => range !== undefined)
+  return there.length === 0 ? undefined : JSON.stringify(Object.fromEntries(there))
+}
+
 const separator = ","
 
 /** A list in a parameter. */

@@ -7,7 +7,7 @@ import {
   LineChart,
   Spinner,
 } from "@ashlar/core/ui/index.ts"
-import { useMemo, useState } from "preact/hooks"
+import { useMemo } from "preact/hooks"
 import { type Axis, smooth, summarise, toGrid } from "./curves.ts"
 import { type Range, useHistories } from "./histories.ts"
 
@@ -44,10 +44,13 @@ export const MetricChart = (props: {
   readonly height: number
   readonly theme: string
   readonly revision: number
+  /** The part of the axis that is shown; all without one. */
+  readonly range: Range
+  readonly onRange: (range: Range) => void
 }) => {
   const { metric, runs, options } = props
   const { axis, smoothing } = options
-  const [range, setRange] = useState<Range>()
+  const { range, onRange: setRange } = props
   const ids = useMemo(() => runs.map(({ runId }) => runId), [runs])
   const samples = ids.length > 200 ? 160 : 400
   const histories = useHistories(ids, metric, axis, range, samples, props.revision)

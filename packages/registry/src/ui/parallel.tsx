@@ -2,7 +2,7 @@ import { Canvas, Empty, formatNumber, rampColor, Segments, token } from "@ashlar
 import { useMemo, useRef, useState } from "preact/hooks"
 import { ColumnPicker } from "./axis-choice.tsx"
 import { columnOf, labelOf, mainMetric } from "./columns.ts"
-import { change, listOf, listText } from "./location.ts"
+import { change, listOf, listText, rangesOf, rangesText } from "./location.ts"
 import type { PaneProps } from "./pane.ts"
 import { type Aggregate, cellOf, drawable, useColumns, useValues, type Value } from "./values.ts"
 
@@ -76,23 +76,7 @@ export const axisOf = (
   }
 }
 
-type Brushes = Readonly<Record<string, readonly [low: number, high: number]>>
-
-const brushesOf = (text: string | null): Brushes => {
-  try {
-    const value: unknown = JSON.parse(text ?? "{}")
-    if (typeof value !== "object" || value === null) return {}
-    return Object.fromEntries(
-      Object.entries(value).flatMap(([id, range]: [string, unknown]) =>
-        Array.isArray(range) && typeof range[0] === "number" && typeof range[1] === "number"
-          ? [[id, [range[0], range[1]] as const]]
-          : [],
-      ),
-    )
-  } catch {
-    return {}
-  }
-}
+type Brushes = ReturnType<typeof rangesOf>
 
 /** Runs as lines across the axes of their parameters and metrics. Dragging over an axis keeps only the runs there. */
 export const Parallel = (props: PaneProps) => {
@@ -115,7 +99,7 @@ export const Parallel = (props: PaneProps) => {
     ...candidates.slice(0, -1).filter(varies).slice(0, usualAxes),
     ...candidates.slice(-1),
   ]
-  const brushes = brushesOf(params.get("brush"))
+  const brushes = rangesOf(params, "brush")
   const [drag, setDrag] = useState<{
     readonly id: string
     readonly from: number
@@ -170,7 +154,7 @@ export const Parallel = (props: PaneProps) => {
     const rest = Object.fromEntries(Object.entries(brushes).filter(([id]) => id !== drag.id))
     const next = isClick ? rest : active
     setDrag(undefined)
-    change({ brush: Object.keys(next).length === 0 ? undefined : JSON.stringify(next) })
+    change({ brush: rangesText(next) })
   }
   return (
     <>
