@@ -60,7 +60,8 @@ export class Artifacts extends Context.Service<
     readonly get: (path: string) => Effect.Effect<File, RegistryError>
     /**
      * The bytes of a file. The whole content is checked against its digest, and so is a range of a
-     * file up to 8 MiB: the stream of damaged content fails with `Corrupt` before its last bytes.
+     * file up to 8 MiB; a range of a larger one against the checksums of its blocks. The stream of
+     * damaged content fails with `Corrupt` before its last bytes.
      */
     readonly read: (
       file: { readonly digest: string; readonly size: number },

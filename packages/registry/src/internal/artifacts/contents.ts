@@ -3,6 +3,10 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { RegistryError } from "../../RegistryError.ts"
 import type { Store } from "../store.ts"
+import type { BlobRow } from "../migrations/0008-files.ts"
+import * as Blocks from "./blocks.ts"
+
+type Row = Pick<BlobRow, "key" | "blocks">
 
 type BackendError = BlobStore.BlobStoreError | Database.DatabaseError
 
@@ -11,6 +15,8 @@ export interface Stored {
   readonly digest: string
   readonly size: number
   readonly key: string
+  /** Checksums of its blocks, where they were taken. */
+  readonly blocks?: Uint8Array
   /** True when it was the registry's before, and its blob is not the caller's to remove. */
   readonly known?: boolean
 }
@@ -77,7 +83,7 @@ export interface Contents {
   /** Stores content of which nothing is known yet. Nobody refers to it before `adopt`. */
   readonly write: (
     content: Uint8Array | Stream.Stream<Uint8Array, BlobStore.BlobStoreError>,
-    options?: { readonly digest?: string },
+    options?: { readonly digest?: string; readonly key?: string },
   ) => Effect.Effect<Stored, BlobStore.BlobStoreError>
   /** Where content with this digest lies, unless its blob is gone. Collections spare it for a while. */
   readonly find: (digest: string) => Effect.Effect<Stored | undefined, BackendError>
@@ -96,7 +102,8 @@ export interface Contents {
   readonly discard: (stored: Stored) => Effect.Effect<void>
   /**
    * The bytes of a content. Whole contents are checked against their digest, and so are ranges of
-   * small ones; the stream fails with `Corrupt` before its last bytes.
+   * small ones; ranges of large ones against the checksums of their blocks, where there are some. The
+   * stream fails with `Corrupt` before its last bytes.
    */
   readonly read: (
     content: { readonly digest: string; readonly size: number },
@@ -106,12 +113,10 @@ export interface Contents {
 
 /** The contents of a store. */
 export const make = ({ db, blobs, build }: Pick<Store, "db" | "blobs" | "build">): Contents => {
-  const keyOf = Effect.fnUntraced(function* (digest: string) {
-    const row = yield* db.first(
-      build.selectFrom("registry_blob").select("key").where("digest", "=", digest),
+  const rowOf = (digest: string) =>
+    db.first(
+      build.selectFrom("registry_blob").select(["key", "blocks"]).where("digest", "=", digest),
     )
-    return row?.key
-  })
 
   const isThere = Effect.fnUntraced(function* (key: string, size: number) {
     const head = yield* Effect.catchIf(
@@ -145,10 +150,18 @@ export const make = ({ db, blobs, build }: Pick<Store, "db" | "blobs" | "build">
   const discard: Contents["discard"] = ({ key }) => Effect.ignore(blobs.remove(key))
 
   return {
-    write: Effect.fnUntraced(function* (content, options) {
-      const key = freshKey()
-      const { digest, size } = yield* blobs.put(key, content, options ?? {})
-      return { digest, size, key }
+    write: Effect.fnUntraced(function* (content, { key = freshKey(), ...options } = {}) {
+      const tally = Blocks.tally()
+      const tallied =
+        content instanceof Uint8Array
+          ? content
+          : Stream.map(content, (chunk) => {
+              tally.add(chunk)
+              return chunk
+            })
+      if (content instanceof Uint8Array) tally.add(content)
+      const { digest, size } = yield* blobs.put(key, tallied, options)
+      return { digest, size, key, blocks: tally.finish() }
     }),
     find: Effect.fnUntraced(function* (digest) {
       yield* touch([digest])
@@ -159,7 +172,7 @@ export const make = ({ db, blobs, build }: Pick<Store, "db" | "blobs" | "build">
       return { digest, size: row.size, key: row.key, known: true }
     }),
     hold,
-    adopt: Effect.fnUntraced(function* ({ digest, size, key, known = false }) {
+    adopt: Effect.fnUntraced(function* ({ digest, size, key, blocks = null, known = false }) {
       if (known) {
         yield* hold([digest])
         return key
@@ -168,10 +181,10 @@ export const make = ({ db, blobs, build }: Pick<Store, "db" | "blobs" | "build">
       yield* db.run(
         build
           .insertInto("registry_blob")
-          .values({ digest, key, size, touched: Timestamp.now() })
+          .values({ digest, key, size, blocks, touched: Timestamp.now() })
           .onConflict((c) => c.column("digest").doUpdateSet({ touched: Timestamp.now() })),
       )
-      return (yield* keyOf(digest)) ?? key
+      return (yield* rowOf(digest))?.key ?? key
     }),
     settle: Effect.fnUntraced(function* (stored, key) {
       if (key === stored.key) return
@@ -189,19 +202,27 @@ export const make = ({ db, blobs, build }: Pick<Store, "db" | "blobs" | "build">
     discard,
     read: ({ digest, size }, { start = 0, end = size } = {}) => {
       const whole = start === 0 && end >= size
-      const open = (range: Range) =>
-        Stream.unwrap(
-          Effect.map(keyOf(digest), (key) =>
-            key === undefined
-              ? Stream.fail(damaged(digest, "its blob is not known"))
-              : Stream.mapError(blobs.get(key, range), (error) =>
-                  error.reason === "NotFound" ? damaged(digest, "its blob is gone") : error,
-                ),
-          ),
-        )
+      const open = (row: { readonly key: string } | undefined, range: Range) =>
+        row === undefined
+          ? Stream.fail(damaged(digest, "its blob is not known"))
+          : Stream.mapError(blobs.get(row.key, range), (error) =>
+              error.reason === "NotFound" ? damaged(digest, "its blob is gone") : error,
+            )
+      const opened = (of: (row: Row | undefined) => ReturnType<typeof open>) =>
+        Stream.unwrap(Effect.map(rowOf(digest), of))
       if (start >= end) return Stream.empty
-      if (!whole && size > wholeBytes) return open({ start, end })
-      const all = checked(open({}), digest)
+      if (!whole && size > wholeBytes) {
+        return opened((row) => {
+          const sums = row?.blocks ?? null
+          if (sums === null) return open(row, { start, end })
+          const blocks = open(row, Blocks.around(start, end, size))
+          return Blocks.cut(blocks, sums, { start, end, size }, (what) => damaged(digest, what))
+        })
+      }
+      const all = checked(
+        opened((row) => open(row, {})),
+        digest,
+      )
       if (whole) return all
       return Stream.unwrap(
         Effect.map(Stream.runCollect(all), (chunks) =>

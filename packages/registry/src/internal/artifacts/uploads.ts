@@ -5,6 +5,7 @@ import * as Stream from "effect/Stream"
 import { invalid, RegistryError } from "../../RegistryError.ts"
 import type { FileRow, UploadRow } from "../migrations/0008-files.ts"
 import type { Store } from "../store.ts"
+import * as Blocks from "./blocks.ts"
 import { freshKey, prefix, type Stored } from "./contents.ts"
 
 type Failed = Database.DatabaseError | BlobStore.BlobStoreError | RegistryError
@@ -150,8 +151,7 @@ export const make = Effect.fnUntraced(function* (
   const assembled = Effect.fnUntraced(function* (upload: UploadRow, parts: ReadonlyArray<Part>) {
     const { key, native } = upload
     if (native === null) {
-      const { digest, size } = yield* blobs.put(key, joined(upload, parts))
-      return { digest, size, key }
+      return yield* contents.write(joined(upload, parts), { key })
     }
     // The store knows no digest of what it joins, so what it joined is read once.
     yield* Effect.catchIf(
@@ -161,14 +161,16 @@ export const make = Effect.fnUntraced(function* (
       (error) => Effect.mapError(blobs.head(key), () => error),
     )
     const hash = Digest.start()
+    const tally = Blocks.tally()
     let size = 0
     yield* Stream.runForEach(blobs.get(key), (chunk) =>
       Effect.sync(() => {
         hash.update(chunk)
+        tally.add(chunk)
         size += chunk.length
       }),
     )
-    return { digest: Digest.finish(hash), size, key }
+    return { digest: Digest.finish(hash), size, key, blocks: tally.finish() }
   })
 
   const complete = Effect.fnUntraced(function* (

@@ -20,6 +20,7 @@ export const migration: Database.Migration = {
       .addColumn("digest", "text", (c) => c.primaryKey())
       .addColumn("key", "text", (c) => c.notNull())
       .addColumn("size", "bigint", (c) => c.notNull())
+      .addColumn("blocks", "blob")
       .addColumn("touched", "bigint", (c) => c.notNull()),
     build.schema.createIndex("registry_blob_key").unique().on("registry_blob").columns(["key"]),
     build.schema
@@ -86,6 +87,8 @@ export interface BlobRow {
   readonly digest: string
   readonly key: string
   readonly size: number
+  /** Checksums of its blocks; NULL of contents from before version 0008. */
+  readonly blocks: Uint8Array | null
   /** When it was last given to somebody; what nobody refers to is kept for a while after. */
   readonly touched: number
 }
