@@ -23,6 +23,7 @@ import * as Reading from "./internal/runs-read.ts"
 import type { Fields, MetricPoint, RunRecord } from "./internal/runs-read.ts"
 import * as Writing from "./internal/runs-write.ts"
 import * as Store from "./internal/store.ts"
+import { toTrackerError } from "./internal/trackerError.ts"
 import { fromBackend, RegistryError } from "./RegistryError.ts"
 
 export type { Fields, MetricPoint, RunRecord } from "./internal/runs-read.ts"
@@ -322,17 +323,6 @@ const make = Effect.gen(function* () {
 /** Runs on a Database and a BlobStore. */
 export const layer: Layer.Layer<Runs, RegistryError, Database.Database | BlobStore.BlobStore> =
   Layer.effect(Runs, make)
-
-const toTrackerError = (error: RegistryError): RunTracker.RunTrackerError =>
-  new RunTracker.RunTrackerError({
-    reason:
-      error.reason === "InvalidInput" || error.reason === "NotFound" || error.reason === "Conflict"
-        ? error.reason
-        : "Unavailable",
-    message: error.message,
-    ...(error.field === undefined ? {} : { field: error.field }),
-    cause: error,
-  })
 
 /** The port `RunTracker` on {@link Runs}. */
 export const trackerLayer: Layer.Layer<RunTracker.RunTracker, never, Runs> = Layer.effect(

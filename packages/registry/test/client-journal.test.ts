@@ -226,10 +226,11 @@ it("drops a record that was cut off, and reports any other damage", async () => 
   await write(3)
   const file = join(directory, "journal")
   const whole = statSync(file).size
-  appendFileSync(file, 'deadbeef {"op":"log","run"')
+  appendFileSync(file, `deadbeef {"op":"log","run":"${"x".repeat(5000)}`)
   await write(2)
   const text = readFileSync(file, "utf8")
   expect(text.slice(0, whole)).not.toContain("deadbeef")
+  expect(text).not.toContain("xxxx")
   expect(text.split("\n").filter((line) => line.includes('"log"'))).toHaveLength(5)
   // A power cut can leave half of the last group.
   truncateSync(file, statSync(file).size - 5)
@@ -256,6 +257,52 @@ it("belongs to one process, and says how full it may be", async () => {
       expect(error.reason).toBe("Unavailable")
     }),
   )
+})
+
+it("delivers again what a crash hid, and changes nothing by it", async () => {
+  const directory = join(folder, "again")
+  const open = () => Layer.provide(Client.local({ journal: { directory } }), services)
+  const file = join(folder, "again.bin")
+  writeFileSync(file, "content")
+  const runId = await use(open(), (tracking) =>
+    Effect.gen(function* () {
+      const { runId: id } = yield* tracking.startRun({ experiment: "again", key: "one" })
+      for (let step = 0; step < 3; step++) {
+        yield* tracking.log(id, {
+          metrics: [{ key: "m", value: step, step }],
+          tags: { last: String(step) },
+        })
+      }
+      yield* tracking.logArtifact(id, { path: "again.bin", file })
+      yield* tracking.finish(id, "FINISHED")
+      yield* tracking.flush
+      return id
+    }),
+  )
+  const before = await runtime.runPromise(
+    Effect.gen(function* () {
+      const runs = yield* Runs.Runs
+      yield* runs.log(runId, { tags: { last: "somebody else's" } }, { ended: "allow" })
+      return yield* runs.get(runId)
+    }),
+  )
+  // The process was killed before it could note the delivery, twice.
+  const [, copy = ""] =
+    /"copy":"([^"]+)"/.exec(readFileSync(join(directory, "journal"), "utf8")) ?? []
+  for (const withCopy of [false, true]) {
+    rmSync(join(directory, "delivered"))
+    if (withCopy) writeFileSync(join(directory, "files", copy), "content")
+    await use(open(), (tracking) =>
+      Effect.gen(function* () {
+        const { pending } = yield* tracking.backlog
+        expect(pending).toBe(5)
+        yield* tracking.flush
+        expect(yield* tracking.backlog).toEqual({ pending: 0, refused: 0 })
+        expect(yield* tracking.get(runId)).toEqual(before)
+        expect(yield* tracking.history(runId, "m")).toHaveLength(3)
+      }),
+    )
+  }
 })
 
 it("takes over from a process that was killed, also one with its own number", async () => {

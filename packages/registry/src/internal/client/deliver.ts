@@ -1,6 +1,7 @@
 /** Brings what a journal holds to the store: in order for each run, each thing once in effect. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { existsSync } from "node:fs"
 import { appendFile, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { RegistryError, notFound } from "../../RegistryError.ts"
@@ -146,11 +147,15 @@ export const make = ({
       yield* sendLogs()
       if (operation.op === "artifact") {
         const { path, copy } = operation
+        const file = spooled(copy)
         yield* settle(
           [waiting],
-          Effect.flatMap(known(run), (id) =>
-            transport.logArtifact(id, { path, file: spooled(copy) }, delivery),
-          ),
+          // A copy is removed when its delivery was noted, and not before.
+          existsSync(file)
+            ? Effect.flatMap(known(run), (id) =>
+                transport.logArtifact(id, { path, file }, delivery),
+              )
+            : Effect.void,
         )
       } else if (operation.op === "finish") {
         const { status, ended } = operation

@@ -30,12 +30,7 @@ export const make: Effect.Effect<Transport, never, Runs | Experiments> = Effect.
   return {
     merges: false,
     startRun: (run) => runs.start(run),
-    log: (runId, batch, { key, replay = false } = {}) =>
-      runs.log(runId, batch, {
-        ...(key === undefined ? {} : { key }),
-        // The first delivery may have been followed by the run's end.
-        ...(replay ? { ended: "allow" } : {}),
-      }),
+    log: (runId, batch, { key } = {}) => runs.log(runId, batch, key === undefined ? {} : { key }),
     logArtifact: (runId, artifact, { replay = false } = {}) =>
       Effect.catch(runs.logArtifact(runId, artifact), (error: RegistryError) =>
         replay && error.reason === "Conflict"
