@@ -18,6 +18,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Audit from "./Audit.ts"
 import * as Files from "./internal/files.ts"
+import * as History from "./internal/model-history.ts"
 import * as ModelNames from "./internal/model-names.ts"
 import * as Promotion from "./internal/promotion.ts"
 import * as Registered from "./internal/registered.ts"
@@ -155,7 +156,7 @@ export class Models extends Context.Service<
     readonly promote: (
       request: ModelSink.PromoteModel,
     ) => Effect.Effect<ModelSink.Promotion, RegistryError | PromotionGate.PromotionGateError>
-    /** What happened to a model, oldest first, after a position. */
+    /** What happened to a model, oldest first, after a position; also under its earlier names. */
     readonly history: (
       name: string,
       after?: number,
@@ -268,20 +269,7 @@ const make = Effect.gen(function* () {
     setPolicy: promotion.setPolicy,
     policy: promotion.policy,
     promote: promotion.promote,
-    history: (name, after = 0) =>
-      wrap(
-        Effect.map(
-          db.all(
-            build
-              .selectFrom("registry_audit")
-              .selectAll()
-              .where("subject", "=", name)
-              .where("position", ">", after)
-              .orderBy("position"),
-          ),
-          (rows) => rows.map(Audit.fromRow),
-        ),
-      ),
+    history: (name, after = 0) => wrap(History.read(store, name, after)),
     verifyAudit: wrap(Audit.walk(store, () => Effect.void)),
     fetch: (version, cache) => wrap(fetch(version, cache)),
   })

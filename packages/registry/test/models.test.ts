@@ -315,6 +315,40 @@ describe.each(["sqlite", "postgres"] as const)("registered models on %s", (backe
       }),
     ))
 
+  it("tells what happened to a model also under its earlier names", () =>
+    run(
+      Effect.gen(function* () {
+        const models = yield* Models.Models
+        const first = yield* modelWith(1)
+        yield* models.rename(first, `${first} b`)
+        yield* models.setAlias(`${first} b`, "a", 1)
+        yield* models.rename(`${first} b`, `${first} c`)
+        // Another model takes the first name.
+        yield* modelWith(2, first)
+        const actions = (name: string) =>
+          Effect.map(models.history(name), (entries) => entries.map(({ action }) => action))
+        expect(yield* actions(`${first} c`)).toEqual([
+          "model.registered",
+          "model.renamed",
+          "model.renamed",
+          "alias.set",
+          "model.renamed",
+          "model.renamed",
+        ])
+        const entries = yield* models.history(`${first} c`)
+        yield* models.rename(`${first} c`, `${first} b`)
+        const positions = (yield* models.history(`${first} b`)).map(({ position }) => position)
+        expect(positions.slice(0, 6)).toEqual(entries.map(({ position }) => position))
+        expect(new Set(positions).size).toBe(8)
+        expect(positions).toHaveLength(8)
+        const later = yield* models.history(`${first} c`, entries[3]?.position)
+        expect(later.map(({ position }) => position)).toEqual([
+          ...entries.slice(4).map(({ position }) => position),
+          positions[6],
+        ])
+      }),
+    ))
+
   it("keeps numbers of deleted versions, and nothing else of them", () =>
     run(
       Effect.gen(function* () {
