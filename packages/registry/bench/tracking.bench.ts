@@ -189,19 +189,37 @@ const reading = async (sides: readonly [Side, Side], store: string) => {
       times[1],
       1,
     )
-    if (most > 1) {
-      // The bar is for 100 runs.
-      const value = (quantile(times[0], 0.5) * 100) / runs
-      print({
-        bench: `${store}/${name}/100 runs of ${points} points, 320 samples`,
-        value,
-        unit: "ms",
-        against: `${runs} runs measured, times ${100 / runs}`,
-        bar: 100,
-        pass: value < 100,
-      })
-    }
   }
+  await bar(sides[0], store, ids[0] ?? [], points)
+}
+
+/** What the bar is for: 100 runs at once, which would keep the peer busy for minutes. */
+const bar = async (side: Side, store: string, some: ReadonlyArray<string>, points: number) => {
+  const runs = [...some]
+  while (runs.length < 100) {
+    const run = await createRun(side)
+    for (let first = 0; first < points; first += 1000) {
+      await call(side, "POST", "runs/log-batch", batchOf(run, 1000, 1, first))
+    }
+    runs.push(run)
+  }
+  const query = runs.map((id) => `run_ids=${id}`).join("&")
+  const { times } = await load(side, 1, forMs * 2, () =>
+    call(
+      side,
+      "GET",
+      `metrics/get-history-bulk-interval?${query}&metric_key=train%2Fmetric_0&max_results=320`,
+    ),
+  )
+  const value = quantile(times, 0.5)
+  print({
+    bench: `${store}/get-history-bulk-interval/100 runs of ${points} points, 320 samples`,
+    value,
+    unit: "ms",
+    against: `median over HTTP, p95 ${quantile(times, 0.95).toFixed(0)} ms`,
+    bar: 100,
+    pass: value < 100,
+  })
 }
 
 const folder = mkdtempSync(join(tmpdir(), "ashlar-tracking-bench-"))
