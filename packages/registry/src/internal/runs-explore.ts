@@ -39,6 +39,7 @@ export interface RunValues {
 /** What changes when runs are added, go on or end. */
 export interface RunActivity {
   readonly runId: string
+  /** As MLflow names it, or `DELETED`. */
   readonly status: string
   /** The latest segment of points that is not packed. */
   readonly segment: number
@@ -102,6 +103,7 @@ export const make = ({ db, build, contents, tree, wrap }: Store): Exploring => {
       .selectFrom("registry_run")
       .select("id")
       .where("experiment", "in", [...experimentIds])
+      .where("deleted", "is", null)
       .orderBy("started", "desc")
       .limit(maxKeyed)
 
@@ -122,7 +124,7 @@ export const make = ({ db, build, contents, tree, wrap }: Store): Exploring => {
   const activityOf = (experimentIds: ReadonlyArray<string>) => {
     const count = (order: "asc" | "desc") =>
       sql`(select count from registry_series where run = r.id order by key ${sql.raw(order)} limit 1)`
-    return sql<RunActivity>`select r.id as "runId", r.status as status,
+    return sql<RunActivity>`select r.id as "runId", case when r.deleted is null then r.status else 'DELETED' end as status,
         coalesce((select max(id) from registry_segment where run = r.id), 0) as segment,
         coalesce(${count("asc")}, 0) + coalesce(${count("desc")}, 0) as counts
       from registry_run as r
