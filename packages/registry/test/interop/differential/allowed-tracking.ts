@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util"
 import type { Allowed } from "./allowlist.ts"
 import type { Normal } from "./normalize.ts"
 
@@ -9,8 +10,12 @@ const isRefusal = ({ status, code }: Normal): boolean =>
 const isPage = ({ body }: Normal): boolean =>
   typeof body === "string" && body.startsWith("<!doctype html>")
 
-const startedAtZero = ({ body }: Normal): boolean =>
-  JSON.stringify(body).includes('"start_time":0,')
+/** Nothing else differs than the start. */
+const startedAtZero = (theirs: Normal, ours: Normal): boolean => {
+  const text = JSON.stringify(theirs.body)
+  const started = text.replace('"start_time":0,', '"start_time":"<now>",')
+  return started !== text && isDeepStrictEqual(JSON.parse(started), ours.body)
+}
 
 /** Experiments, runs, inputs, logged models and the transport: differences that are meant. */
 export const tracking: ReadonlyArray<Allowed> = [

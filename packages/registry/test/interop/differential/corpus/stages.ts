@@ -39,7 +39,7 @@ export const stages: Family = {
     }),
     move("archiving others", "1", "Production", true),
     get("archived", "model-versions/get", { name: "st-one", version: "2" }),
-    get("model", "registered-models/get", { name: "st-one" }),
+    get("model with stages", "registered-models/get", { name: "st-one" }),
     move("archive", "1", "Archived"),
     move("archive with archiving", "1", "Archived", true),
     move("to none", "1", "None"),
