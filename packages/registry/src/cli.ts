@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The command `ashlar-registry`: rebuilds runs and compares them.
+ * The command `ashlar-registry`: rebuilds runs, compares them, and moves them between stores.
  *
  * @module
  */
@@ -13,6 +13,7 @@ import { parseArgs } from "node:util"
 import * as Client from "./Client.ts"
 import * as Experiments from "./Experiments.ts"
 import { comparisonText } from "./internal/capture/text.ts"
+import { transfer } from "./internal/cli/transfer.ts"
 import { RegistryError, invalid } from "./RegistryError.ts"
 import * as Reproduce from "./Reproduce.ts"
 import * as Runs from "./Runs.ts"
@@ -29,13 +30,24 @@ const help = `ashlar-registry reproduce <run> --tracking <where> --into <directo
 ashlar-registry compare <run> <run> --tracking <where>
   Reports how metrics, parameters, datasets and environment differ; exits 1 when they do.
 
-Both:
+ashlar-registry transfer --from <where> --to <URL>
+  Copies experiments, runs, files and models that are not there yet, and reads them back to compare.
+
+  --from <where>              https://server, a directory of MLflow's file store (mlruns), or
+                              wandb:<directory> of W&B's client
+  --to <URL>                  a server that speaks MLflow's REST API: Ashlar's, or MLflow's own
+  --experiment <name>         only this one; may be given again
+  --skip-files, --skip-models, --skip-verify
+
+Reproduce and compare:
   --tracking <where>          https://server, or a SQLite file; default $MLFLOW_TRACKING_URI
   --blobs <directory>         files of a SQLite registry; default "blobs" beside the file
+
+All:
   --json                      print the report as JSON
   --help
 
-The token for a server is read from $MLFLOW_TRACKING_TOKEN.
+The token for a server is read from $MLFLOW_TRACKING_TOKEN, that of --from from $ASHLAR_FROM_TOKEN.
 `
 
 const options = {
@@ -46,6 +58,12 @@ const options = {
   python: { type: "string" },
   install: { type: "boolean", default: false },
   run: { type: "boolean", default: false },
+  from: { type: "string" },
+  to: { type: "string" },
+  experiment: { type: "string", multiple: true },
+  "skip-files": { type: "boolean", default: false },
+  "skip-models": { type: "boolean", default: false },
+  "skip-verify": { type: "boolean", default: false },
   json: { type: "boolean", default: false },
   help: { type: "boolean", short: "h", default: false },
 } as const
@@ -121,6 +139,11 @@ const compare = Effect.fnUntraced(function* (a: string, b: string, values: Value
   return report.identical ? 0 : 1
 })
 
+const failed = (error: unknown): number => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  return 1
+}
+
 const main = async (): Promise<number> => {
   let given: ReturnType<typeof parsed>
   try {
@@ -134,6 +157,9 @@ const main = async (): Promise<number> => {
   if (values.help) {
     say(help)
     return 0
+  }
+  if (command === "transfer" && first === undefined) {
+    return await Effect.runPromise(transfer(values, say)).catch(failed)
   }
   const work =
     command === "reproduce" && first !== undefined
@@ -149,8 +175,7 @@ const main = async (): Promise<number> => {
     const layer = Layer.provide(Reproduce.layer, await trackingOf(values))
     return await Effect.runPromise(Effect.provide(work, layer))
   } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
-    return 1
+    return failed(error)
   }
 }
 

@@ -1,10 +1,12 @@
 import { Transfer } from "@ashlar/registry"
 import * as Effect from "effect/Effect"
+import { spawn } from "node:child_process"
 import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { createServer, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { startOurs, type Started } from "./interop/differential/servers.ts"
 
@@ -57,6 +59,37 @@ const refused = (fileStore: string, more: Partial<Transfer.TransferOptions> = {}
     (error: { readonly reason: string; readonly message: string; readonly field?: string }) =>
       error,
   )
+
+const cli = (...args: ReadonlyArray<string>) => {
+  const program = fileURLToPath(new URL("../src/cli.ts", import.meta.url))
+  const child = spawn(process.execPath, ["--conditions=@ashlar/source", program, ...args])
+  let stdout = ""
+  let stderr = ""
+  child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()))
+  child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()))
+  return new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) =>
+    child.on("close", (code) => resolve({ code, stdout, stderr })),
+  )
+}
+
+describe("the command transfer", () => {
+  it("copies a file store and prints what it did", async () => {
+    const { root, name } = store()
+    const done = await cli("transfer", "--from", root, "--to", server.url, "--experiment", name)
+    expect(done.code).toBe(0)
+    expect(done.stdout).toMatch(/runs\s+2\s+2\s+0\n/)
+    expect(done.stderr).toContain(`experiment ${name}`)
+    const again = await cli("transfer", "--from", `file://${root}`, "--to", server.url, "--json")
+    expect(JSON.parse(again.stdout)).toMatchObject({ runs: { found: 2, copied: 0, skipped: 2 } })
+  })
+
+  it("says what is wrong", async () => {
+    const to = await cli("transfer", "--from", folder, "--to", "somewhere")
+    expect(to).toMatchObject({ code: 1, stderr: expect.stringContaining("--to is somewhere") })
+    const from = await cli("transfer", "--to", server.url)
+    expect(from).toMatchObject({ code: 1, stderr: expect.stringContaining("--from is missing") })
+  })
+})
 
 describe("a file store", () => {
   it("is copied once, deleted runs left out", async () => {
