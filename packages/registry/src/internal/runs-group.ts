@@ -79,6 +79,13 @@ export const make =
         ({ over: how = "mean" }, i) => sql`${over(sql.ref(`m${i}`), how)} as ${sql.ref(`a${i}`)}`,
       )
       const names = sql.join(fields.map((_, i) => sql.ref(`k${i}`)))
+      // Groups without a value last, on both databases.
+      const sorted = sql.join(
+        fields.map((_, i) => {
+          const key = sql.ref(`k${i}`)
+          return sql`case when ${key} is null then 1 else 0 end, ${key}`
+        }),
+      )
       const rows = yield* db.all(
         sql<Record<string, string | number | null>>`
           with found as materialized (
@@ -87,7 +94,7 @@ export const make =
               and ${chosen} and ${ofView(view)} and ${whereRuns(expression, dialect)}
           )
           select ${sql.join([names, sql`count(*) as runs`, ...aggregates])} from found
-          group by ${names} order by runs desc, ${names} limit ${limit}`,
+          group by ${names} order by runs desc, ${sorted} limit ${limit}`,
       )
       return rows.map((row): RunGroup => ({
         values: fields.map((_, i) => {

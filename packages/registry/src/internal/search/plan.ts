@@ -4,6 +4,7 @@ import {
   type ExpressionBuilder,
   expressionBuilder,
   type RawBuilder,
+  type SelectQueryBuilder,
   sql,
   type SqlBool,
 } from "kysely"
@@ -60,6 +61,16 @@ const numberHolds = (value: Sql<unknown>, clause: Clause): Predicate => {
 const takesNaN = (clause: Clause): boolean =>
   ["!=", "NOT IN", "NOT BETWEEN", "IS NOT NULL"].includes(clause.comparator)
 
+/**
+ * Whether a query on a run finds anything, by looking. PostgreSQL would rather read a table whole
+ * into a hash first, for all runs there are; it does not with an offset.
+ */
+const there = (
+  dialect: Database.Dialect,
+  query: SelectQueryBuilder<Tables, keyof Tables, object>,
+): Predicate =>
+  dialect === "sqlite" ? sql<SqlBool>`exists ${query}` : sql<SqlBool>`exists (${query} offset 0)`
+
 const columns = {
   last: "last_value",
   min: "min_value",
@@ -71,12 +82,13 @@ const columns = {
 export const seriesColumn = (aggregate: Aggregate): (typeof columns)[Aggregate] =>
   columns[aggregate]
 
-const metric = (eb: Builder, clause: Clause): Sql<SqlBool> => {
+const metric = (eb: Builder, clause: Clause, dialect: Database.Dialect): Sql<SqlBool> => {
   const { key, aggregate = "last" } = clause.field
   const value = sql.ref<number>(`registry_series.${columns[aggregate]}`)
   // NULL is NaN, or no number at all where all of them count.
   const missing = aggregate === "last" && takesNaN(clause) ? "or" : "and not"
-  return eb.exists(
+  return there(
+    dialect,
     eb
       .selectFrom("registry_series")
       .select(sql<number>`1`.as("one"))
@@ -168,7 +180,8 @@ const attribute = (eb: Builder, clause: Clause, dialect: Database.Dialect): Sql<
   if (key === "start_time") return time(eb.ref("registry_run.started"), clause)
   if (key === "end_time") return time(eb.ref("registry_run.ended"), clause)
   if (key !== "experiment_name") return Text.holds(textOf(eb, key), clause, dialect)
-  return eb.exists(
+  return there(
+    dialect,
     eb
       .selectFrom("registry_experiment")
       .select(sql<number>`1`.as("one"))
@@ -183,7 +196,8 @@ const keyed = (
   clause: Clause,
   dialect: Database.Dialect,
 ): Sql<SqlBool> =>
-  eb.exists(
+  there(
+    dialect,
     table === "registry_param"
       ? eb
           .selectFrom("registry_param")
@@ -200,7 +214,8 @@ const keyed = (
   )
 
 const dataset = (eb: Builder, clause: Clause, dialect: Database.Dialect): Sql<SqlBool> =>
-  eb.exists(
+  there(
+    dialect,
     eb
       .selectFrom("registry_input")
       .select(sql<number>`1`.as("one"))
@@ -224,7 +239,7 @@ const clauseOf = (eb: Builder, clause: Clause, dialect: Database.Dialect): Sql<S
     case "attribute":
       return attribute(eb, clause, dialect)
     case "metric":
-      return metric(eb, clause)
+      return metric(eb, clause, dialect)
     case "param":
       return keyed(eb, "registry_param", clause, dialect)
     case "tag":
