@@ -144,16 +144,18 @@ export const Charts = (props: PaneProps) => {
           checked={options.logX}
           onChange={(on) => change({ lx: on ? "1" : undefined })}
         />
-        <Select
-          label="Group by"
-          value={group}
-          options={[
-            ["", "No groups"],
-            ...keys.params.map((key) => [`param:${key}`, key] as const),
-            ...keys.tags.map((key) => [`tag:${key}`, `tag ${key}`] as const),
-          ]}
-          onChange={(value) => change({ group: value })}
-        />
+        {keys.params.length + keys.tags.length === 0 ? null : (
+          <Select
+            label="Group by"
+            value={group}
+            options={[
+              ["", "No groups"],
+              ...keys.params.map((key) => [`param:${key}`, key] as const),
+              ...keys.tags.map((key) => [`tag:${key}`, `tag ${key}`] as const),
+            ]}
+            onChange={(value) => change({ group: value })}
+          />
+        )}
         {props.isChosen || props.runs.length <= unchosen ? null : (
           <Button pressed={showAll} onClick={() => change({ all: showAll ? undefined : "1" })}>
             {showAll ? `First ${unchosen} runs` : `All ${props.runs.length} runs`}
