@@ -313,20 +313,23 @@ export const openJournal = async (directory: string, maxBytes: number): Promise<
           end > until ? [] : [{ record: recordOf(line), key: `${state.id}:${end}`, end }],
         )
       },
-      delivered: (entries) =>
-        exclusive(async () => {
-          const end = entries.at(-1)?.end ?? done
-          await writeMark(end)
-          done = end
-          pending -= entries.length
+      delivered: async (entries) => {
+        const end = entries.at(-1)?.end ?? done
+        // Another file than the records': who appends does not wait for it.
+        await writeMark(end)
+        done = end
+        pending -= entries.length
+        if (done < size || size < 1 << 20) return
+        await exclusive(async () => {
           // Everything was delivered: start a new file before this one grows without end.
-          if (done < size || size < 1 << 20 || waiting.length > 0) return
+          if (done < size || waiting.length > 0) return
           const before = state.handle
           state = await create(directory, file)
           size = state.size
           done = state.size
           await before.close()
-        }),
+        })
+      },
       size: () => size - done,
       pending: () => pending,
       close: async () => {

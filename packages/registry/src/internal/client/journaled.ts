@@ -33,6 +33,9 @@ export interface JournalOptions {
   readonly closeMs?: number
 }
 
+/** A delivery costs the disk and the store some milliseconds, however much it brings. */
+const lingerMs = 25
+
 const io = <A>(run: () => Promise<A>): Effect.Effect<A, RegistryError> =>
   Effect.tryPromise({
     try: run,
@@ -119,6 +122,8 @@ export const make: (
       let wait = backoffMs
       for (;;) {
         yield* wake.await
+        // What comes together travels together.
+        yield* Effect.sleep(Duration.millis(lingerMs))
         yield* wake.close
         const result = yield* Effect.result(deliver)
         if (result._tag === "Success") {
