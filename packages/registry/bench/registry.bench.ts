@@ -105,7 +105,7 @@ const page = reader.prepare(
 )
 const rowsOf = (table: string) =>
   reader.prepare(`select * from ${table} where run in (${Array(100).fill("?").join(",")})`)
-const tables = ["registry_param", "registry_tag", "registry_latest"].map(rowsOf)
+const tables = ["registry_param", "registry_tag", "registry_series"].map(rowsOf)
 const read = () => {
   const ids = page.all().map((row) => (row as { readonly id: string }).id)
   return tables.map((statement) => statement.all(ids))
