@@ -131,6 +131,18 @@ export interface Services {
   readonly stop: () => Promise<void>
 }
 
+/** The S3 server that `ASHLAR_S3_ENDPOINT` names, or one that is started. */
+export const startS3 = async (): Promise<Services> => {
+  const given = process.env["ASHLAR_S3_ENDPOINT"]
+  if (given === undefined) {
+    const moto = await startMoto()
+    return { env: { ASHLAR_S3_ENDPOINT: moto.endpoint }, stop: moto.stop }
+  }
+  if (!(await s3Answers(given)))
+    throw new Error(`The S3 server at ASHLAR_S3_ENDPOINT=${given} does not answer.`)
+  return { env: { ASHLAR_S3_ENDPOINT: given }, stop: async () => undefined }
+}
+
 /**
  * Probes the servers and starts the S3 one. A missing server fails with its name; with
  * `allowMissing` its variable is left out and its tests say that they were skipped.
@@ -154,12 +166,6 @@ export const startServices = async (options: {
     )
   }
   for (const line of missing) console.warn(`MISSING ${line}`)
-  const given = process.env["ASHLAR_S3_ENDPOINT"]
-  if (given !== undefined) {
-    if (!(await s3Answers(given)))
-      throw new Error(`The S3 server at ASHLAR_S3_ENDPOINT=${given} does not answer.`)
-    return { env: { ...env, ASHLAR_S3_ENDPOINT: given }, stop: async () => undefined }
-  }
-  const moto = await startMoto()
-  return { env: { ...env, ASHLAR_S3_ENDPOINT: moto.endpoint }, stop: moto.stop }
+  const s3 = await startS3()
+  return { env: { ...env, ...s3.env }, stop: s3.stop }
 }

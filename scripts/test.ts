@@ -8,7 +8,7 @@ import { spawn } from "node:child_process"
 import { mkdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { prepareApart, preparePython } from "./python.ts"
-import { startServices } from "./services.ts"
+import { startS3, startServices } from "./services.ts"
 import { root } from "./workspace.ts"
 
 const own = ["--services", "--interop", "--allow-missing"]
@@ -43,14 +43,15 @@ const runVitest = (env: Readonly<Record<string, string>>): Promise<number> => {
 
 const main = async (): Promise<number> => {
   if (suite === "unit") return runVitest({})
-  if (suite === "interop") {
-    return runVitest({ ASHLAR_PYTHON: preparePython(), ...prepareApart() })
-  }
-  const services = await startServices({
-    allowMissing: flags.has("--allow-missing") && process.env["CI"] === undefined,
-  })
+  const pythons = suite === "interop" ? { ASHLAR_PYTHON: preparePython(), ...prepareApart() } : {}
+  const services =
+    suite === "interop"
+      ? await startS3()
+      : await startServices({
+          allowMissing: flags.has("--allow-missing") && process.env["CI"] === undefined,
+        })
   try {
-    return await runVitest(services.env)
+    return await runVitest({ ...pythons, ...services.env })
   } finally {
     await services.stop()
   }

@@ -71,7 +71,10 @@ export const filesUnder = (
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .flatMap((entry) => {
       const path = join(folder, entry.name)
-      if (entry.isDirectory()) return skipped.has(entry.name) ? [] : filesUnder(path, ...endings)
+      if (entry.isDirectory()) {
+        const isSkipped = skipped.has(entry.name) || entry.name.startsWith(".venv-")
+        return isSkipped ? [] : filesUnder(path, ...endings)
+      }
       return entry.isFile() && endings.some((ending) => entry.name.endsWith(ending)) ? [path] : []
     })
 }

@@ -42,7 +42,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-const put = async (path: string, body: BodyInit | undefined) => {
+const put = async (path: string, body: NonNullable<RequestInit["body"]> | undefined) => {
   const answer = await fetch(`${base}/artifacts/${path}`, {
     method: "PUT",
     ...(body === undefined ? {} : { body }),
@@ -288,7 +288,7 @@ describe("MLflow's proxy of artifacts", () => {
       drain: { onSignals: false },
       register: (app) => app.register(Mlflow.plugin, { runtime: limited }),
     })
-    const send = async (body: BodyInit) => {
+    const send = async (body: NonNullable<RequestInit["body"]>) => {
       const answer = await fetch(`${other.url}/api/2.0/mlflow-artifacts/artifacts/l/x`, {
         method: "PUT",
         body,
@@ -427,7 +427,7 @@ describe("files of runs", () => {
   })
 
   it("takes small files from pages", async () => {
-    const send = async (query: string, body: BodyInit | undefined) => {
+    const send = async (query: string, body: NonNullable<RequestInit["body"]> | undefined) => {
       const answer = await fetch(`${server.url}/ajax-api/2.0/mlflow/upload-artifact?${query}`, {
         method: "POST",
         ...(body === undefined ? {} : { body }),

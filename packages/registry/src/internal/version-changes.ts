@@ -4,6 +4,7 @@ import * as Audit from "../Audit.ts"
 import { targetText } from "../Policy.ts"
 import { invalid, RegistryError } from "../RegistryError.ts"
 import type { VersionRow } from "./migrations/0006-models.ts"
+import * as Tree from "./artifacts/tree.ts"
 import * as Rules from "./model-rules.ts"
 import { notify } from "./notify.ts"
 import type { Promotion } from "./promotion.ts"
@@ -39,6 +40,10 @@ export interface VersionChanges {
 
 const active = ["Staging", "Production"]
 
+/** Where the files lie that came with a version; undefined for those of a run or of elsewhere. */
+const ownPlace = (storage: string): string | undefined =>
+  /^mlflow-artifacts:\/+(registered-models\/[^/]+\/\d+)$/.exec(storage)?.[1]
+
 const guarded = (target: string, version: number): RegistryError =>
   new RegistryError({
     reason: "PermissionDenied",
@@ -53,6 +58,7 @@ export const make = (
   { enterStage, aliases: { lock, champion, remove }, policies }: Promotion,
 ): VersionChanges => {
   const { db, build } = store
+  const tree = Tree.make(store)
 
   /** Fails where a policy protects the stage and the version is its champion. */
   const leaveStage = Effect.fnUntraced(function* (name: string, { stage, version }: VersionRow) {
@@ -61,6 +67,16 @@ export const make = (
     if ((yield* policies.find(name, targetText(target))) === undefined) return
     if ((yield* champion(name, target)) !== version) return
     return yield* guarded(`stage ${stage} of ${name}`, version)
+  })
+
+  /** Removes the files that came with a version, unless another was made of it. */
+  const forget = Effect.fnUntraced(function* (storage: string) {
+    const place = ownPlace(storage)
+    if (place === undefined) return
+    const other = yield* db.first(
+      build.selectFrom("registry_version").select("version").where("storage", "=", storage),
+    )
+    if (other === undefined) yield* tree.remove(place)
   })
 
   /** A version that may be changed: nobody else changes it until the transaction ends. */
@@ -178,6 +194,7 @@ export const make = (
           .where("model", "=", name)
           .where("version", "=", version),
       )
+      yield* forget(before.storage)
       yield* db.run(build.updateTable("registry_model").set({ updated }).where("name", "=", name))
       yield* Audit.append(store, {
         action: "version.deleted",

@@ -40,8 +40,10 @@ describe.skipIf(python === "")("OpenSSF's model_signing", () => {
     openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "root.pem")
     openssl(
       ..."req -x509 -new -key root.pem -subj /CN=Root -days 30 -out root.crt".split(" "),
-      ...["-addext", "basicConstraints=critical,CA:TRUE"],
-      ...["-addext", "keyUsage=critical,keyCertSign"],
+      "-addext",
+      "basicConstraints=critical,CA:TRUE",
+      "-addext",
+      "keyUsage=critical,keyCertSign",
     )
     openssl("ecparam", "-name", "secp384r1", "-genkey", "-noout", "-out", "signer.pem")
     openssl(..."req -new -key signer.pem -subj /CN=Ada -out signer.csr".split(" "))
@@ -100,7 +102,9 @@ describe.skipIf(python === "")("OpenSSF's model_signing", () => {
     expect(verified.said).toContain("succeeded")
     const signed = tool(
       ..."sign certificate model --signature their-chain.sig --private_key signer.pem".split(" "),
-      ...["--signing_certificate", "signer.crt", ...chain],
+      "--signing_certificate",
+      "signer.crt",
+      ...chain,
     )
     expect(signed.said).toContain("succeeded")
     for (const name of ["chain.sig", "their-chain.sig"]) {
