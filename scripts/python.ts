@@ -17,7 +17,7 @@ const clients = join(root, ".venv")
 const apart: Readonly<
   Record<string, { readonly name: string; readonly packages: ReadonlyArray<string> }>
 > = {
-  ASHLAR_MLFLOW: { name: "mlflow", packages: ["mlflow==3.17.2"] },
+  ASHLAR_MLFLOW: { name: "mlflow", packages: ["mlflow==3.17.2", "psycopg2-binary==2.9.13"] },
   ASHLAR_MLFLOW2: { name: "mlflow2", packages: ["mlflow-skinny==2.22.5"] },
   ASHLAR_LIGHTNING: {
     name: "lightning",
