@@ -10,6 +10,8 @@ export type View = "active" | "deleted" | "all"
 
 /** Runs that may match are few: up to this many, they are looked at one by one. */
 const few = 5000
+/** Longest list of a clause among several: what several lists share may be few where none is. */
+const some = 10_000
 
 type Rows = Effect.Effect<ReadonlyArray<string>, Database.DatabaseError>
 
@@ -79,33 +81,41 @@ export const candidates = Effect.fnUntraced(function* (
   experiments: string,
   expression: Expression | undefined,
 ): Effect.fn.Return<ReadonlyArray<string> | undefined, Database.DatabaseError> {
+  const clauses = conjuncts(expression)
+    .slice(0, 8)
+    .map((clause) => finders(clause, experiments, db.dialect))
+    .filter((parts) => parts.length > 0)
+  const most = clauses.length > 1 ? some : few
   let all: ReadonlyArray<string> | undefined
-  for (const clause of conjuncts(expression).slice(0, 8)) {
-    const parts = finders(clause, experiments, db.dialect)
-    if (parts.length === 0 || (yield* areMany(db, parts))) continue
-    const found = new Set(yield* listed(db, parts))
+  for (const parts of clauses) {
+    if (yield* areMany(db, parts, most)) continue
+    const found = new Set(yield* listed(db, parts, most))
     all = all === undefined ? [...found] : all.filter((run) => found.has(run))
     if (all.length === 0) return all
   }
-  return all
+  return all === undefined || all.length > few ? undefined : all
 })
 
-const united = (parts: ReadonlyArray<RawBuilder<{ readonly run: string }>>) =>
+const united = (
+  parts: ReadonlyArray<RawBuilder<{ readonly run: string }>>,
+  most: number,
+): RawBuilder<unknown> =>
   sql.join(
-    parts.map((part) => sql`select run from (${part} limit ${few}) as part`),
+    parts.map((part) => sql`select run from (${part} limit ${most}) as part`),
     sql` union all `,
   )
 
-/** Whether there are more runs than few, which is told by an index alone. */
+/** Whether there are more runs than a list takes, which is told by an index alone. */
 const areMany = (
   db: Database.Database["Service"],
   parts: ReadonlyArray<RawBuilder<{ readonly run: string }>>,
+  most: number,
 ): Effect.Effect<boolean, Database.DatabaseError> =>
   Effect.map(
     db.first(
       sql<{
         readonly many: number
-      }>`select 1 as many from (${united(parts)}) as parts limit 1 offset ${few - 1}`,
+      }>`select 1 as many from (${united(parts, most)}) as parts limit 1 offset ${most - 1}`,
     ),
     (row) => row !== undefined,
   )
@@ -113,7 +123,8 @@ const areMany = (
 const listed = (
   db: Database.Database["Service"],
   parts: ReadonlyArray<RawBuilder<{ readonly run: string }>>,
+  most: number,
 ): Rows =>
-  Effect.map(db.all(sql<{ readonly run: string }>`${united(parts)}`), (rows) =>
+  Effect.map(db.all(sql<{ readonly run: string }>`${united(parts, most)}`), (rows) =>
     rows.map(({ run }) => run),
   )
