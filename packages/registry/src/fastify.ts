@@ -36,6 +36,8 @@ import * as Runs from "./internal/mlflow/runs.ts"
 import * as RunsLog from "./internal/mlflow/runs-log.ts"
 import * as RunsSearch from "./internal/mlflow/runs-search.ts"
 import * as Server from "./internal/mlflow/server.ts"
+import * as Otlp from "./internal/mlflow/otlp.ts"
+import * as Traces from "./internal/mlflow/traces.ts"
 import * as Webhooks from "./internal/mlflow/webhooks.ts"
 import { parametersOf } from "./internal/mlflow/transport.ts"
 import * as ArtifactsService from "./Artifacts.ts"
@@ -43,6 +45,7 @@ import * as LoggedModelsService from "./LoggedModels.ts"
 import * as ModelsService from "./Models.ts"
 import type { RegistryError } from "./RegistryError.ts"
 import * as RunsService from "./Runs.ts"
+import * as TracesService from "./Traces.ts"
 import * as WebhooksService from "./Webhooks.ts"
 
 /** What the plugin needs. */
@@ -73,6 +76,7 @@ const endpoints: ReadonlyArray<Endpoint> = [
   ...LoggedModels.endpoints,
   ...Models.endpoints,
   ...ModelVersions.endpoints,
+  ...Traces.endpoints,
   ...Webhooks.endpoints,
   ...Server.endpoints,
 ]
@@ -97,6 +101,7 @@ export const servicesWith = ({
   Layer.mergeAll(
     ArtifactsService.layer,
     RunsService.layer,
+    TracesService.layer,
     ExperimentsService.layer,
     LoggedModelsService.layer,
     ModelsService.layer,
@@ -145,6 +150,7 @@ export const plugin = async (app: FastifyInstance, options: PluginOptions): Prom
   ArtifactRoutes.register(app, runtime, originOf)
   ArtifactLinks.register(app, runtime, originOf)
   Gc.register(app, runtime)
+  Otlp.register(app, runtime)
   Promotion.register(app, runtime)
   Api.register(app, runtime)
   if (options.pages !== false) Pages.register(app, runtime, options.pages ?? "/ui")
@@ -159,7 +165,7 @@ export const plugin = async (app: FastifyInstance, options: PluginOptions): Prom
         operation: nameOf(
           root,
           method,
-          stem.includes("preview") ? `/preview${found.path}` : found.path,
+          `${stem.includes("preview") ? "/preview" : ""}${found.operation ?? found.path}`,
         ),
         tag: "mlflow",
         access: { verb: found.verb },

@@ -7,6 +7,7 @@ import * as Governance from "./migrations/0007-governance.ts"
 import * as Files from "./migrations/0008-files.ts"
 import * as Webhooks from "./migrations/0009-webhooks.ts"
 import * as Views from "./migrations/0011-views.ts"
+import * as Traces from "./migrations/0012-traces.ts"
 
 /** Forward migrations of the registry's tables. Never edit one that was released. */
 export const migrations: ReadonlyArray<Database.Migration> = [
@@ -202,6 +203,7 @@ export const migrations: ReadonlyArray<Database.Migration> = [
   Files.migration,
   Webhooks.migration,
   Views.migration,
+  Traces.migration,
 ]
 
 /** The registry's tables. */
@@ -212,7 +214,8 @@ export interface Tables
     Models.ModelTables,
     Governance.GovernanceTables,
     Files.FileTables,
-    Webhooks.WebhookTables {
+    Webhooks.WebhookTables,
+    Traces.TraceTables {
   readonly registry_experiment: {
     id: string
     name: string

@@ -6,6 +6,7 @@ import type { Models } from "../../Models.ts"
 import type { Promotions } from "../../Promotions.ts"
 import type { RegistryError } from "../../RegistryError.ts"
 import type { Runs } from "../../Runs.ts"
+import type { Traces } from "../../Traces.ts"
 import type { Webhooks } from "../../Webhooks.ts"
 import { type Decodable, decoder } from "./request.ts"
 
@@ -17,6 +18,7 @@ export type Services =
   | Models
   | Promotions
   | Runs
+  | Traces
   | Webhooks
 
 /** What an endpoint knows of a request besides its parameters. */
@@ -33,6 +35,8 @@ export interface Endpoint {
   readonly verb: "read" | "write"
   /** Default 2.0. */
   readonly version?: "2.0" | "3.0"
+  /** What the OpenAPI document names it after; default the path. */
+  readonly operation?: string
   /** Takes the body of a POST, or the query of a GET; parameters of the path go before both. */
   readonly run: (raw: unknown, call: Call) => Effect.Effect<unknown, RegistryError, Services>
 }
