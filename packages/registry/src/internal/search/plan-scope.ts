@@ -61,9 +61,12 @@ const finders = (
   if (type === "param" || type === "tag") {
     const table = sql.ref(type === "param" ? "registry_param" : "registry_tag")
     // The index has so much of a value: whole texts may be longer than an index takes.
-    const start = [...clause.value].slice(0, 64).join("")
+    const points = [...clause.value]
+    const start = points.slice(0, 64).join("")
+    // Whose start is shorter than that is no longer itself: the index alone tells.
+    const rest = points.length < 64 ? sql`` : sql`and value = ${clause.value}`
     return [
-      sql`select run from ${table} where key = ${key} and substr(value, 1, 64) = ${start} and value = ${clause.value}`,
+      sql`select run from ${table} where key = ${key} and substr(value, 1, 64) = ${start} ${rest}`,
     ]
   }
   return type === "attribute" && key === "run_id"

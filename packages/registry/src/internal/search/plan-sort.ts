@@ -28,11 +28,20 @@ const columnsOf = (orders: ReadonlyArray<Order>, dialect: Database.Dialect) =>
   orders.flatMap(({ field, direction }, index) => {
     const { rank, value } = sortKey(field, dialect)
     const name = `k${index}`
+    const key = { name, value, direction, nullable: rank !== undefined, derived: false }
+    if (rank === undefined) return [key]
+    // Told by the value, which is looked up once.
+    const derived = rank === null
+    const missing = sql`(case when ${sql.ref(name)} is null then 1 else 0 end)`
     return [
-      ...(rank === undefined
-        ? []
-        : [{ name: `q${index}`, value: rank, direction: "asc" as const, nullable: false }]),
-      { name, value, direction, nullable: rank !== undefined },
+      {
+        name: `q${index}`,
+        value: rank ?? missing,
+        direction: "asc" as const,
+        nullable: false,
+        derived,
+      },
+      key,
     ]
   })
 
@@ -60,16 +69,20 @@ export const sorted = Effect.fnUntraced(function* (
     candidates === undefined || dialect === "sqlite"
       ? sql`(1 = 1)`
       : Lists.among("registry_run.id", Lists.texts(candidates, dialect), "text", dialect)
-  const named = columns.map(({ name, value }) => sql`${value} as ${sql.ref(name)}`)
+  const named = (derived: boolean) =>
+    columns
+      .filter((column) => column.derived === derived)
+      .map(({ name, value }) => sql`, ${value} as ${sql.ref(name)}`)
   const page = scope.after === undefined ? sql`(1 = 1)` : after(keys, scope.after)
   const rows = yield* db.all(
     sql<Record<string, string | number | null>>`
       with found as materialized (
-        select registry_run.id as id, ${sql.join(named)} from ${from}
+        select registry_run.id as id ${sql.join(named(false), sql` `)} from ${from}
         where ${Lists.among("registry_run.experiment", scope.experiments, "text", dialect)}
           and ${chosen} and ${scope.condition}
       )
-      select * from found where ${page} order by ${ordering(keys)} limit ${scope.limit}`,
+      select * from (select found.* ${sql.join(named(true), sql` `)} from found) as ranked
+      where ${page} order by ${ordering(keys)} limit ${scope.limit}`,
   )
   return rows.map((row): Found => ({
     id: String(row["id"]),

@@ -288,8 +288,11 @@ const binary = (value: Sql<unknown>, dialect: Database.Dialect): RawBuilder<unkn
 /** What a run sorts by under a field. */
 export interface SortKey {
   readonly value: RawBuilder<unknown>
-  /** Missing values after NaN after numbers, whichever the direction; none where all have a value. */
-  readonly rank?: RawBuilder<unknown>
+  /**
+   * Missing values after NaN after numbers, whichever the direction: `null` where a missing value is
+   * NULL and nothing else is told apart, absent where all have a value.
+   */
+  readonly rank?: RawBuilder<unknown> | null
 }
 
 /** What the runs of `registry_run` sort by. */
@@ -297,8 +300,7 @@ export const sortKey = ({ type, key }: Field, dialect: Database.Dialect): SortKe
   if (type === "attribute") {
     if (key === "start_time") return { value: sql`${sql.ref("registry_run.started")}` }
     if (key !== "end_time") return { value: binary(textOf(runs, key), dialect) }
-    const ended = sql.ref("registry_run.ended")
-    return { value: sql`${ended}`, rank: sql`(case when ${ended} is null then 1 else 0 end)` }
+    return { value: sql`${sql.ref("registry_run.ended")}`, rank: null }
   }
   if (type === "metric") {
     const of = (column: RawBuilder<unknown>) =>
@@ -310,8 +312,5 @@ export const sortKey = ({ type, key }: Field, dialect: Database.Dialect): SortKe
   }
   const table = sql.ref(type === "param" ? "registry_param" : "registry_tag")
   const value = sql`(select value from ${table} where run = registry_run.id and key = ${key})`
-  return {
-    value: binary(value, dialect),
-    rank: sql`(case when ${value} is null then 1 else 0 end)`,
-  }
+  return { value: binary(value, dialect), rank: null }
 }
