@@ -179,6 +179,11 @@ export class Runs extends Context.Service<
       runIds: ReadonlyArray<string>,
     ) => Effect.Effect<ReadonlyMap<string, RunLinks>, RegistryError>
     readonly get: (runId: string) => Effect.Effect<RunRecord, RegistryError>
+    /** Runs by id, in that order, with the keys that are asked for; runs that are gone are left out. */
+    readonly getMany: (
+      runIds: ReadonlyArray<string>,
+      fields?: Fields,
+    ) => Effect.Effect<ReadonlyArray<RunRecord>, RegistryError>
     readonly find: (
       experiment: string,
       key: string,
@@ -294,6 +299,8 @@ const make = Effect.gen(function* () {
       wrap(db.transaction(Effect.flatMap(present(runId), () => inputs.logOutputs(runId, models)))),
     links: (runIds) => wrap(inputs.links(runIds)),
     get: (runId) => wrap(Effect.flatMap(row(runId), view)),
+    getMany: (runIds, fields) =>
+      wrap(Effect.flatMap(reading.rows(runIds), (rows) => reading.views(rows, fields))),
     find: (experiment, key) => wrap(find(experiment, key)),
     list: (experiment, page = {}) => wrap(list(experiment, page)),
     history: (runId, metric) => wrap(series.history(runId, metric)),

@@ -139,6 +139,10 @@ export const make = ({ db, build }: Store): Reading => {
     1,
   )
 
+  const lastOf = (ids: string, keys: ReadonlyArray<string> | undefined) =>
+    keys === undefined ? allLast(ids) : someLast(ids, Lists.texts(keys, dialect))
+  const nothing = Effect.succeed([])
+
   const views = Effect.fnUntraced(function* (runs: ReadonlyArray<RunRow>, fields: Fields = {}) {
     if (runs.length === 0) return []
     const index = new Map(runs.map(({ id }, place) => [id, place]))
@@ -151,14 +155,13 @@ export const make = ({ db, build }: Store): Reading => {
       }
       return records
     }
-    const paramsOf = record(yield* params(ids, fields.params))
-    const tagsOf = record(yield* tags(ids, fields.tags))
+    const paramsOf = record(
+      yield* fields.params?.length === 0 ? nothing : params(ids, fields.params),
+    )
+    const tagsOf = record(yield* fields.tags?.length === 0 ? nothing : tags(ids, fields.tags))
     const metrics = recordsOf<number>(index)
     const latest = recordsOf<MetricPoint>(index)
-    const rows =
-      fields.metrics === undefined
-        ? yield* allLast(ids)
-        : yield* someLast(ids, Lists.texts(fields.metrics, dialect))
+    const rows = yield* fields.metrics?.length === 0 ? nothing : lastOf(ids, fields.metrics)
     for (const { run, key, last_step: step, last_time: time, last_value } of rows) {
       const place = index.get(run) ?? -1
       const [values, points] = [metrics[place], latest[place]]
