@@ -19,7 +19,7 @@ import {
   type Side,
 } from "./servers.ts"
 
-const forMs = Number(process.env["ASHLAR_BENCH_MS"] ?? 1000)
+const forMs = Number(process.env["ASHLAR_BENCH_MS"] ?? 500)
 const rounds = 2
 const now = 1_700_000_000_000
 
@@ -66,20 +66,21 @@ const equal = (what: string, a: unknown, b: unknown): void => {
 }
 
 const writing = async (sides: readonly [Side, Side], store: string) => {
-  for (const [metrics, keys] of [
-    [1, 1],
-    [10, 10],
-    [100, 10],
-    [1000, 10],
-    [1000, 1000],
+  // MLflow's pool has 15 connections and lets the rest of 32 clients wait for 30 s: fewer of those.
+  for (const [metrics, keys, all] of [
+    [1, 1, [1, 8]],
+    [10, 10, [1, 8, 32]],
+    [100, 10, [1, 8, 32]],
+    [1000, 10, [1, 8, 32]],
+    [1000, 1000, [1, 8]],
   ] as const) {
-    for (const clients of [1, 8, 32]) {
+    for (const clients of all) {
       const times: readonly [Array<number>, Array<number>] = [[], []]
       let refused = 0
       for (let round = -1; round < rounds; round++) {
         for (const [index, side] of sides.entries()) {
           // A peer whose requests wait for its time-outs shows as much in one round.
-          if (round > 0 && quantile(times[index] ?? [], 0.5) > 5000) continue
+          if (round > 0 && quantile(times[index] ?? [], 1) > 5000) continue
           const most = round < 0 ? Math.min(clients, 8) : clients
           const runs: Array<string> = []
           // One by one: MLflow on SQLite fails some of many at once.
