@@ -70,8 +70,14 @@ describe.skipIf(python === "")("MLflow's own command line", () => {
     expect(await mlflow("artifacts", "list", "--run-id", id)).toContain("notes.txt")
     mkdirSync(join(folder, "down"))
     await mlflow(
-      ...["artifacts", "download", "--run-id", id],
-      ...["--artifact-path", "notes.txt", "--dst-path", "down"],
+      "artifacts",
+      "download",
+      "--run-id",
+      id,
+      "--artifact-path",
+      "notes.txt",
+      "--dst-path",
+      "down",
     )
     expect(readFileSync(join(folder, "down", "notes.txt"), "utf8")).toBe("hello")
     await mlflow("runs", "delete", "--run-id", id)
