@@ -134,7 +134,10 @@ export const copy = Effect.fnUntraced(function* (
       tally.experiments.copied++
     }
     if (options.models ?? true) {
-      for (const model of yield* source.models) yield* copyModel(work, model, copies)
+      const models = yield* source.models
+      const there = models.length === 0 ? [] : yield* work.back.models
+      const byName = new Map(there.map((model) => [model.name, model]))
+      for (const model of models) yield* copyModel(work, model, copies, byName.get(model.name))
     }
     tally.digest = Digest.ofJson([...work.digests.values()].toSorted())
     const report: Report = tally

@@ -75,14 +75,11 @@ export const copyModel = Effect.fnUntraced(function* (
   work: Work,
   model: ModelRecord,
   copies: Copies,
+  /** The model of that name in the target; undefined while there is none. */
+  before: ModelRecord | undefined,
 ) {
   const { source, target, back, tally } = work
   tally.models.found++
-  const before = (yield* Effect.catchIf(
-    back.models,
-    (error) => error.reason === "NotFound",
-    () => Effect.succeed([]),
-  )).find(({ name }) => name === model.name)
   if (before === undefined) {
     yield* target.model(model)
     tally.models.copied++
