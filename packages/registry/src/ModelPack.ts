@@ -72,10 +72,7 @@ const failed = (cause: unknown): RegistryError =>
         cause,
       })
 
-/**
- * Descriptors of a package, which MLflow and this registry read beside the model. They are layers
- * too: what is read back is the package, file by file.
- */
+/** Digest and size of a descriptor, which the manifest does not list. */
 const digested = async (path: string) => {
   const hash = createHash("sha256")
   let size = 0
@@ -106,6 +103,7 @@ export const write = (
       try: () =>
         Layout.staged(directory, async (staging) => {
           await mkdir(join(staging, "blobs", "sha256"), { recursive: true })
+          // Descriptors are layers too, so that what is read back is the package, file by file.
           const described = await Promise.all(
             ["MLmodel", "ashlar.json"].map(async (path) => ({
               path,
