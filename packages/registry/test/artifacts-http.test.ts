@@ -330,7 +330,7 @@ describe("MLflow's proxy of artifacts", () => {
       expect(answer.status).toBe(200)
       parts.unshift({ part_number, etag: answer.headers.get("etag") })
     }
-    const path = "/home/somebody/big.bin"
+    const path = "/data/big.bin"
     const complete = (body: object) =>
       post(`${base}/mpu/complete/m/dir`, { path, upload_id, parts, ...body })
     expect((await complete({ parts: parts.slice(0, 1) })).status).toBe(400)
